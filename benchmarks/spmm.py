@@ -1,0 +1,150 @@
+"""GFLOP/s of the group-sparse product on MobileNet's 1x1 shapes, beside this processor's FMA limit and NumPy.
+
+Limit: ``peak`` is a loop of independent fused multiply-adds in vector registers, measured in the same run. GFLOP/s
+count kept weights only, so a number equal at all sparsities means that a kept weight costs what a dense weight costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+
+from edge_sparse.backends.numba.cache import ObjectCache
+from edge_sparse.backends.numba.compiler import KernelCompiler
+from edge_sparse.backends.numba.simd import KernelBuilder
+from edge_sparse.backends.numba.spmm import GroupSparseProduct, aligned_zeros, padded_pixels
+from edge_sparse.format.packing import bands_of, pack_dense
+
+SHAPES = ((64, 32, 12544), (128, 128, 3136), (256, 256, 784), (512, 512, 196), (1024, 1024, 49))
+SPARSITIES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)
+
+
+def timed(function: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Return the minimum and median seconds of a call."""
+    function()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), statistics.median(seconds)
+
+
+def peak_gflops(repeats: int) -> float:
+    """Measure the float32 multiply-add limit of one core."""
+    accumulators, iterations = 12, 200_000
+
+    def kernel(k: KernelBuilder) -> None:
+        lanes = k.target.lanes
+        x = k.load(k.pointer(0), lanes)
+        with k.reduce(k.begin, k.end, [x] * accumulators) as (_, sums, following):
+            following[:] = [k.multiply_add(x, x, value) for value in sums]
+        total = sums[0]
+        for value in sums[1:]:
+            total = k.b.fadd(total, value)
+        k.store(total, k.pointer(0), lanes)
+
+    compiler = KernelCompiler(cache=ObjectCache(None))
+    name = compiler.emit("peak", kernel)
+    compiler.load()
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiler.address(name))
+    x = np.zeros(16, np.float32)
+    table = np.array([x.ctypes.data], np.int64)
+    best, _ = timed(lambda: function(table.ctypes.data, 0, iterations), repeats)
+    return 2 * accumulators * compiler.target.lanes * iterations / best / 1e9
+
+
+def pruned(rng: np.random.Generator, rows: int, columns: int, group: int, sparsity: float) -> np.ndarray:
+    """Return weights with the same share of groups dropped in every strip."""
+    weights = rng.standard_normal((rows, columns)).astype(np.float32)
+    for band in bands_of(rows, group):
+        for first in range(band.first_row, band.first_row + band.rows, band.group):
+            weights[first : first + band.group, rng.permutation(columns)[: round(columns * sparsity)]] = 0
+    return weights
+
+
+def measure(rows: int, columns: int, pixels: int, group: int, sparsity: float, repeats: int) -> dict[str, object]:
+    """Time one product; check its result against float64 first."""
+    rng = np.random.default_rng(0)
+    weights = pruned(rng, rows, columns, group, sparsity)
+    product = GroupSparseProduct(pack_dense("w", weights, group), pixels)
+    x = aligned_zeros((columns, padded_pixels(pixels)))
+    x[:, :pixels] = rng.standard_normal((columns, pixels))
+    y = aligned_zeros((rows, padded_pixels(pixels)))
+    product.run(x, y)
+    np.testing.assert_allclose(y[:, :pixels], weights.astype(float) @ x[:, :pixels], rtol=1e-3, atol=1e-3)
+    best, median = timed(lambda: product.run(x, y), repeats)
+    work = 2 * product.matrix.kept_weights * pixels / 1e9
+    numpy_best, _ = timed(lambda: weights @ x[:, :pixels], max(3, repeats // 4))
+    return {
+        "shape": [rows, columns, pixels],
+        "group": group,
+        "sparsity": sparsity,
+        "kernels": product.kernels,
+        "min_ms": best * 1e3,
+        "median_ms": median * 1e3,
+        "gflops": work / best,
+        "numpy_dense_ms": numpy_best * 1e3,
+    }
+
+
+def processor() -> str:
+    """Return the processor's name as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in path.read_text().split("\n\n")[0].splitlines() if ":" in line)
+    fields = {name.strip(): value.strip() for name, value in fields.items()}
+    named = [f"{name} {fields[name]}" for name in ("cpu family", "model") if name in fields]
+    return ", ".join([fields.get("model name", platform.machine()), *named])
+
+
+def main() -> None:
+    """Print one table per group and write all numbers as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-g", "--groups", default="1,4,8,16,32", help="group sizes, comma-separated")
+    parser.add_argument("-r", "--repeats", type=int, default=40, help="timed calls of each product")
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/benchmarks/spmm.json"), help="JSON file")
+    options = parser.parse_args()
+    target = KernelCompiler(cache=ObjectCache(None)).target
+    peak = peak_gflops(options.repeats)
+    versions = {"numpy": np.__version__, "numba": numba.__version__, "llvmlite": llvmlite.__version__}
+    print(f"{processor()}; LLVM calls it {target.cpu}, {target.lanes} float32 lanes")
+    print(f"versions: {versions}; one thread; peak {peak:.0f} GFLOP/s; cells: GFLOP/s on kept weights (min us)")
+    rows = []
+    for group in map(int, options.groups.split(",")):
+        print(
+            f"\ngs{group}x1 CHW".ljust(20) + "".join(f"{sparsity:>14.0%}" for sparsity in SPARSITIES) + "   numpy dense"
+        )
+        for shape in SHAPES:
+            line = [measure(*shape, group, sparsity, options.repeats) for sparsity in SPARSITIES]
+            cells = "".join(f"{row['gflops']:>7.0f} ({row['min_ms'] * 1e3:>4.0f})" for row in line)
+            print(
+                "x".join(map(str, shape)).ljust(20) + cells + f"{line[0]['numpy_dense_ms'] * 1e3:>10.0f} us",
+                flush=True,
+            )
+            rows += line
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "processor": processor(),
+        "target": target.cpu,
+        "versions": versions,
+        "peak_gflops": peak,
+        "rows": rows,
+    }
+    options.output.write_text(json.dumps(report, indent=1))
+    print(f"\nwritten: {options.output}")
+
+
+if __name__ == "__main__":
+    main()

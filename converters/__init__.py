@@ -1,0 +1,1 @@
+"""The converter: from pruned models to group-sparse files."""

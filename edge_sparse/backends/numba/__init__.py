@@ -1,0 +1,1 @@
+"""The desktop backend: vector kernels compiled at load time."""

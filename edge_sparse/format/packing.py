@@ -1,0 +1,84 @@
+"""Between dense weights and group-sparse matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_sparse.errors import PruningError
+from edge_sparse.plan import Band, DType, SparseMatrix
+
+__all__ = ["GROUPS", "bands_of", "dense", "pack_dense"]
+
+#: Group sizes of the format.
+GROUPS = (1, 2, 4, 8, 16, 32)
+
+
+def bands_of(rows: int, group: int) -> tuple[Band, ...]:
+    """Cut rows into bands: as many strips of ``group`` as fit, then the rest in smaller powers of two.
+
+    24 rows with ``group=16`` give a band of 16 and a band of 8, so that kernels have no row tails.
+    """
+    if group not in GROUPS:
+        raise PruningError("GROUP_UNKNOWN", f"group size {group} is not one of {GROUPS}", "choose one of those")
+    bands, first = [], 0
+    while group:
+        count = (rows - first) // group * group
+        if count:
+            bands.append(Band(first, count, group))
+            first += count
+        group //= 2
+    return tuple(bands)
+
+
+def pack_dense(name: str, weights: npt.NDArray[np.float32], group: int, *, dtype: DType = DType.F32) -> SparseMatrix:
+    """Pack a matrix, dropping every group (``group`` rows x 1 column) whose weights are all zero.
+
+    Parameters
+    ----------
+    weights : ndarray of float32, shape (rows, columns)
+    group : int
+        One of ``GROUPS``; rows that it does not divide get bands of smaller groups.
+    dtype : DType
+        ``F32`` or ``F16``.
+    """
+    if dtype not in (DType.F32, DType.F16):
+        raise PruningError("DTYPE_UNSUPPORTED", f"packing to {dtype.name} is not supported", "use F32 or F16")
+    if weights.ndim != 2:
+        raise PruningError("WEIGHTS_RANK", f"weights of {name} have {weights.ndim} axes instead of 2", "reshape them")
+    rows, columns = weights.shape
+    bands = bands_of(rows, group)
+    counts, indices, values = [], [], []
+    for band in bands:
+        block = weights[band.first_row : band.first_row + band.rows].reshape(band.strips, band.group, columns)
+        keep = (block != 0).any(axis=1)
+        counts.append(keep.sum(axis=1, dtype=np.uint32))
+        indices.append(np.nonzero(keep)[1].astype(np.uint32))
+        values.append(block.transpose(0, 2, 1)[keep].astype(dtype.numpy).ravel())
+    return SparseMatrix(
+        name=name,
+        rows=rows,
+        columns=columns,
+        bands=bands,
+        counts=np.concatenate(counts or [np.zeros(0, np.uint32)]),
+        indices=np.concatenate(indices or [np.zeros(0, np.uint32)]),
+        dtype=dtype,
+        values=np.concatenate(values or [np.zeros(0, dtype.numpy)]),
+    )
+
+
+def dense(matrix: SparseMatrix) -> npt.NDArray[np.float32]:
+    """Return the matrix as a dense float32 array of shape (rows, columns)."""
+    result = np.zeros((matrix.rows, matrix.columns), np.float32)
+    starts = matrix.starts
+    strip = value = 0
+    for band in matrix.bands:
+        counts = matrix.counts[strip : strip + band.strips]
+        columns = matrix.indices[starts[strip] : starts[strip + band.strips]]
+        size = columns.size * band.group
+        block = matrix.values[value : value + size].reshape(columns.size, band.group)
+        rows = band.first_row + np.repeat(np.arange(band.strips), counts) * band.group
+        result[rows[:, None] + np.arange(band.group), columns[:, None]] = block
+        strip += band.strips
+        value += size
+    return result

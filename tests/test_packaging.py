@@ -1,0 +1,42 @@
+"""Promises about the package itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import edge_sparse
+
+PACKAGE = Path(edge_sparse.__file__).parent
+
+
+def test_import_loads_no_compiler_and_no_torch():
+    script = (
+        "import sys, edge_sparse.plan, edge_sparse.format.packing;"
+        "print([m for m in ('torch', 'numba', 'llvmlite') if m in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert output.stdout.strip() == "[]"
+
+
+def test_runtime_never_imports_converters_or_torch():
+    sources = [path for path in PACKAGE.rglob("*.py") if "converters" not in path.parts]
+    assert len(sources) > 10
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert not name.startswith(("torch", "edge_sparse.converters")), f"{path} imports {name}"
+
+
+def test_every_operation_has_a_signature_that_fits_a_step_record():
+    from edge_sparse.format.ops import OPS
+    from edge_sparse.plan import Op
+
+    assert set(OPS) == set(Op)
+    for spec in OPS.values():
+        assert 0 < spec.required_inputs <= len(spec.inputs) <= 8
+        names = [name for name, _ in spec.attributes]
+        assert len(names) == len(set(names)) <= 16
+        assert {kind for _, kind in spec.attributes} <= {"i", "f"}
