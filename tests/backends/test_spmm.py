@@ -95,14 +95,18 @@ def test_nan_in_a_kept_column_reaches_the_output():
     assert np.isnan(product(x)).all()
 
 
-@pytest.mark.parametrize("rows", [256, 512])
-def test_both_loop_orders(rows):
-    rng = np.random.default_rng(rows)
-    weights = group_sparse(rng, rows, 256, 8, 0.2)
-    x = rng.standard_normal((256, 61)).astype(np.float32)
-    product = GroupSparseProduct(pack_dense("w", weights, 8), 61)
-    assert ("_strips_" in product.kernels[0]) == (rows == 512)
-    np.testing.assert_allclose(product(x), weights.astype(float) @ x, rtol=1e-4, atol=1e-4)
+def test_result_does_not_depend_on_the_split_of_the_work():
+    rng = np.random.default_rng(5)
+    weights = group_sparse(rng, 40, 300, 8, 0.5)
+    x = aligned_zeros((300, padded_pixels(500)))
+    x[:, :500] = rng.standard_normal((300, 500))
+    product = GroupSparseProduct(pack_dense("w", weights, 8), 500)
+    whole, parts = (aligned_zeros((40, padded_pixels(500))) for _ in range(2))
+    product.run(x, whole)
+    for part in range(3):
+        product.run(x, parts, part, 3)
+    np.testing.assert_array_equal(parts[:, :500], whole[:, :500])
+    np.testing.assert_allclose(whole[:, :500], weights.astype(float) @ x[:, :500], rtol=1e-4, atol=1e-4)
 
 
 def test_half_precision_values_are_widened():
@@ -190,3 +194,26 @@ for group in (1, 4, 32):
     environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     environment["EDGE_SPARSE_CACHE_DIR"] = str(tmp_path / "cache")
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+
+
+def test_parts_are_checked():
+    product = GroupSparseProduct(pack_dense("w", np.ones((4, 4), np.float32), 4), 9)
+    x = aligned_zeros((4, padded_pixels(9)))
+    with pytest.raises(InputError, match="INPUT_PART"):
+        product.run(x, x.copy(), 2, 2)
+
+
+def test_two_threads_compute_the_same_bits():
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(6)
+    product = GroupSparseProduct(pack_dense("w", group_sparse(rng, 64, 64, 4, 0.5), 4), 3000)
+    x = aligned_zeros((64, padded_pixels(3000)))
+    x[:] = rng.standard_normal(x.shape)
+    whole, parts = (aligned_zeros((64, padded_pixels(3000))) for _ in range(2))
+    product.run(x, whole)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            parts[:] = 0
+            list(pool.map(lambda part: product.run(x, parts, part, 4), range(4)))
+            np.testing.assert_array_equal(parts[:, :3000], whole[:, :3000])

@@ -102,6 +102,12 @@ class KernelBuilder:
             pointer = self.b.bitcast(pointer, self.vector_type(lanes).as_pointer())
         self.b.store(value, pointer).align = 4
 
+    def prefetch(self, pointer: Any) -> None:
+        """Ask for the cache line of an address; any address is allowed."""
+        address = self.b.bitcast(pointer, self.i8.as_pointer())
+        read, keep, data = self.i32(0), self.i32(3), self.i32(1)
+        self.intrinsic("llvm.prefetch.p0", self.ir.VoidType(), address, read, keep, data)
+
     # --- control --------------------------------------------------------------------------------------------------
 
     @contextmanager

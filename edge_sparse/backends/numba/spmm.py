@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.backends.numba.compiler import KernelCompiler
-from edge_sparse.backends.numba.spmm_chw import Argument, SpmmChw, choose_tile
+from edge_sparse.backends.numba.spmm_chw import PREFETCH_DISTANCE, Argument, SpmmChw, choose_tile
 from edge_sparse.errors import BackendError, InputError
 from edge_sparse.plan import Activation, DType, SparseMatrix
 
@@ -16,9 +16,6 @@ __all__ = ["GroupSparseProduct", "aligned_zeros", "padded_pixels"]
 
 #: Rows of x and y are padded to this many elements: one vector of the widest instruction set.
 ROW_ALIGNMENT = 16
-#: Kept weights beyond half of a 512 KiB L2 cache are streamed once: the loop over strips goes outermost.
-OUTERMOST_BYTES = 256 << 10
-
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -83,9 +80,11 @@ class GroupSparseProduct:
         values = aligned_zeros((matrix.values.size,))
         values[:] = matrix.values
         bias = None if bias is None else bias.copy()
-        offsets = (matrix.indices.astype(np.int64) * self.stride).astype(np.int32)
         if matrix.columns * self.stride > 2**31 - 1:
             raise InputError("INPUT_SHAPE", "x has more than 2^31 elements", "split the pixels")
+        # The kernels prefetch past the last kept column.
+        offsets = np.zeros(matrix.indices.size + PREFETCH_DISTANCE, np.int32)
+        offsets[: matrix.indices.size] = matrix.indices.astype(np.int64) * self.stride
         self._memory = (values, offsets, bias)
         self._calls = self._bind(values, offsets, bias, activation)
 
@@ -99,7 +98,6 @@ class GroupSparseProduct:
         calls = []
         target = self._compiler.target
         starts, strip, value = self.matrix.starts, 0, 0
-        outermost = values.nbytes > OUTERMOST_BYTES
         for band in self.matrix.bands:
             rows, limit = choose_tile(target, band.group)
             vectors = -(-self.pixels // target.lanes)
@@ -110,7 +108,6 @@ class GroupSparseProduct:
                 rows=rows,
                 vectors=narrow + 1 if wide else narrow,
                 mixed=bool(wide) and narrow > 0,
-                strips_outermost=outermost,
                 bias=bias is not None,
                 activation=activation,
             )
@@ -123,11 +120,9 @@ class GroupSparseProduct:
             table[Argument.STARTS] = relative.ctypes.data
             table[Argument.BIAS] = bias.ctypes.data + 4 * band.first_row if bias is not None else 0
             table[Argument.ROW_STRIDE] = self.stride
-            table[Argument.PIXELS] = self.pixels
             table[Argument.STRIPS] = band.strips
-            table[Argument.TILES] = tiles
             table[Argument.WIDE_TILES] = wide or tiles
-            calls.append((name, table, relative, band.first_row, band.strips if outermost else tiles))
+            calls.append((name, table, relative, band.first_row, tiles))
             strip += band.strips
             value += int(starts[strip] - first) * band.group
         self._compiler.load()
@@ -139,8 +134,10 @@ class GroupSparseProduct:
         """Names of the kernels that run, one per band."""
         return tuple(call[0] for call in self._calls)
 
-    def run(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
-        """Compute into y without allocating.
+    def run(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], part: int = 0, parts: int = 1) -> None:
+        """Compute part ``part`` of ``parts`` into y without allocating; threads may run different parts at once.
+
+        The global interpreter lock is released while the kernel runs.
 
         x is float32 of shape (columns, stride) and y of shape (rows, stride), both C-contiguous, with
         ``stride = padded_pixels(pixels)``. Elements of y beyond ``pixels`` are left undefined.
@@ -152,10 +149,14 @@ class GroupSparseProduct:
                     f"{name} is {array.dtype} of shape {array.shape}, not contiguous float32 {(rows, self.stride)}",
                     "allocate it with aligned_zeros((rows, padded_pixels(pixels)))",
                 )
+        if not 0 <= part < parts:
+            raise InputError("INPUT_PART", f"part {part} of {parts} does not exist", "count parts from 0")
         for function, (_, table, _, first_row, units) in zip(self._functions, self._calls, strict=True):
+            # A copy of the table per call: threads may pass different arrays.
+            table = table.copy()
             table[Argument.X] = x.ctypes.data
             table[Argument.Y] = y.ctypes.data + 4 * first_row * self.stride
-            function(table.ctypes.data, 0, units)
+            function(table.ctypes.data, units * part // parts, units * (part + 1) // parts)
 
     def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the product for x of shape (columns, pixels)."""
