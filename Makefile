@@ -24,6 +24,7 @@ test: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/spmm.py
+	$(BIN)/python benchmarks/dwconv.py
 
 lint: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'

@@ -1,0 +1,114 @@
+"""``dwconv_f32_chw``: depthwise convolution, pixels of one row in the vector lanes.
+
+A register tile is one vector of pixels x ``rows`` output rows, so that a loaded input row serves every output row that
+it reaches. Work units are planes (channels). The input has a zero border, so no tap needs a check.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+from edge_sparse.backends.numba.activation import activate
+from edge_sparse.backends.numba.simd import KernelBuilder
+from edge_sparse.backends.numba.target import Target
+from edge_sparse.plan import Activation
+
+__all__ = ["DepthwiseArgument", "DwconvChw", "choose_depthwise_tile"]
+
+
+class DepthwiseArgument(enum.IntEnum):
+    """Positions in the kernel's argument table. ``X`` is the address that tap (0, 0) of pixel (0, 0) reads."""
+
+    X = 0
+    Y = 1
+    WEIGHTS = 2
+    BIAS = 3
+    CHANNELS = 4
+    X_PLANE_STRIDE = 5
+    X_ROW_STRIDE = 6
+    Y_PLANE_STRIDE = 7
+    Y_ROW_STRIDE = 8
+
+
+def choose_depthwise_tile(target: Target, height: int, width: int, row_stride: int, plane: int) -> tuple[int, int]:
+    """Return (rows, lanes) of the register tile for an output plane.
+
+    A vector wider than the image overruns its row; that is allowed when the next row, stored later, mends it and the
+    last row's overrun stays inside the ``plane`` elements that the plane owns.
+    """
+    lanes = target.lanes
+    while lanes > 1 and lanes > width and (lanes >= 2 * width or (height - 1) * row_stride + lanes > plane):
+        lanes //= 2
+    return min(4, height), lanes
+
+
+@dataclass(frozen=True)
+class DwconvChw:
+    """Emitter of one kernel for one output height and width."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    height: int
+    width: int
+    rows: int
+    lanes: int
+    bias: bool
+    activation: Activation
+    clamp_low: float = 0.0
+    clamp_high: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name of the kernel; it tells everything that the code depends on."""
+        pairs = [f"{a}x{b}" for a, b in (self.kernel, self.stride, self.dilation, (self.height, self.width))]
+        epilogue = self.activation.name.lower() + ("_bias" if self.bias else "")
+        if self.activation is Activation.CLAMP:
+            epilogue += f"_{self.clamp_low.hex()}_{self.clamp_high.hex()}"
+        return f"dwconv_f32_chw_k{pairs[0]}_s{pairs[1]}_d{pairs[2]}_o{pairs[3]}_r{self.rows}l{self.lanes}_{epilogue}"
+
+    def emit(self, k: KernelBuilder) -> None:
+        """Write the kernel: loops over planes, blocks of rows and vectors of pixels."""
+        b = k.b
+        taps = self.kernel[0] * self.kernel[1]
+        with k.loop(k.begin, k.end) as plane:
+            channel = b.srem(plane, k.arg(DepthwiseArgument.CHANNELS))
+            x = k.at(k.pointer(DepthwiseArgument.X), b.mul(plane, k.arg(DepthwiseArgument.X_PLANE_STRIDE)))
+            y = k.at(k.pointer(DepthwiseArgument.Y), b.mul(plane, k.arg(DepthwiseArgument.Y_PLANE_STRIDE)))
+            weights = k.at(k.pointer(DepthwiseArgument.WEIGHTS), b.mul(channel, k.integer(taps)))
+            weight = [k.splat(k.load(k.at(weights, tap)), self.lanes) for tap in range(taps)]
+            initial = k.splat(0.0, self.lanes)
+            if self.bias:
+                initial = k.splat(k.load(k.at(k.pointer(DepthwiseArgument.BIAS), channel)), self.lanes)
+            # The last block of rows and the last vector of a row start early instead of being short.
+            with k.loop(0, k.integer(self.height), self.rows) as first:
+                row = k.minimum(first, k.integer(self.height - self.rows))
+                with k.loop(0, k.integer(self.width), self.lanes) as left:
+                    column = k.minimum(left, k.integer(max(0, self.width - self.lanes)))
+                    self._tile(k, x, y, row, column, weight, initial)
+
+    def _tile(self, k: KernelBuilder, x: Any, y: Any, row: Any, column: Any, weight: list[Any], initial: Any) -> None:
+        b, (kernel_h, kernel_w) = k.b, self.kernel
+        x_stride, y_stride = k.arg(DepthwiseArgument.X_ROW_STRIDE), k.arg(DepthwiseArgument.Y_ROW_STRIDE)
+        top = b.mul(row, k.integer(self.stride[0]))
+        left = b.mul(column, k.integer(self.stride[1]))
+        sums = [initial] * self.rows
+        reached = (self.rows - 1) * self.stride[0] + (kernel_h - 1) * self.dilation[0] + 1
+        for input_row in range(reached):
+            uses = [
+                (r, (input_row - r * self.stride[0]) // self.dilation[0])
+                for r in range(self.rows)
+                if 0 <= input_row - r * self.stride[0] <= (kernel_h - 1) * self.dilation[0]
+                and (input_row - r * self.stride[0]) % self.dilation[0] == 0
+            ]
+            line = k.at(x, b.mul(b.add(top, k.integer(input_row)), x_stride), left)
+            for kx in range(kernel_w) if uses else ():
+                address = k.at(line, kx * self.dilation[1])
+                pixels = k.load(address, self.lanes) if self.stride[1] == 1 else k.every_second(address, self.lanes)
+                for r, ky in uses:
+                    sums[r] = k.multiply_add(pixels, weight[ky * kernel_w + kx], sums[r])
+        for r, value in enumerate(sums):
+            value = activate(k, self.activation, value, self.lanes, self.clamp_low, self.clamp_high)
+            k.store(value, k.at(y, b.mul(b.add(row, k.integer(r)), y_stride), column), self.lanes)
