@@ -1,0 +1,1 @@
+"""The NumPy backend: slow, obvious, and the oracle of the others."""
