@@ -1,0 +1,161 @@
+"""Pruning by magnitude: one shot, no data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from edge_sparse.converters.graph import Graph, Value
+from edge_sparse.converters.pruning.groups import as_weight, expand_groups, group_scores, group_sizes, keep_best
+from edge_sparse.converters.pruning.layers import LayerRequest, requests_of
+from edge_sparse.converters.pruning.options import PruneOptions
+from edge_sparse.converters.pruning.patterns import LayerPattern, density_at, reason_for_dense
+
+from edge_sparse.errors import PruningError
+
+__all__ = ["PruneResult", "prune_graph"]
+
+Array = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """A pruned graph and the pattern of each of its convolution and linear layers, by node name."""
+
+    graph: Graph
+    patterns: dict[str, LayerPattern]
+
+
+def prune_graph(graph: Graph, options: PruneOptions, *, break_even_density: float = 0.95) -> PruneResult:
+    """Return a new graph in which the groups of least magnitude are zero.
+
+    Layers for which the sparse form does not pay keep all their weights: their zeros would cost accuracy for nothing.
+
+    Parameters
+    ----------
+    graph : Graph
+        Left as it is.
+    options : PruneOptions
+        What to drop.
+    break_even_density : float
+        Layers that would keep more than this share of their weights stay dense.
+    """
+    requests = requests_of(graph, options)
+    chosen = [request for request in requests if request.sparsity]
+    _check_finite(graph, chosen)
+    masks = _masks(graph, chosen, options)
+    result = copy_graph(graph)
+    patterns = {}
+    for request in requests:
+        mask = masks.get(request.layer.node)
+        patterns[request.layer.node] = _apply(graph, result, request, mask, break_even_density)
+    return PruneResult(result, patterns)
+
+
+def copy_graph(graph: Graph) -> Graph:
+    """Return a graph whose nodes and values may be replaced without touching the original; arrays are shared."""
+    nodes = [
+        dataclasses.replace(n, inputs=list(n.inputs), outputs=list(n.outputs), attributes=dict(n.attributes))
+        for n in graph.nodes
+    ]
+    return dataclasses.replace(
+        graph,
+        nodes=nodes,
+        values={name: dataclasses.replace(value) for name, value in graph.values.items()},
+        inputs=list(graph.inputs),
+        outputs=list(graph.outputs),
+        input_layouts=dict(graph.input_layouts),
+    )
+
+
+def _check_finite(graph: Graph, requests: list[LayerRequest]) -> None:
+    for request in requests:
+        if not np.isfinite(request.layer.data(graph)).all():
+            raise PruningError(
+                "WEIGHTS_NOT_FINITE",
+                f"layer {request.layer.node} holds NaN or infinite weights",
+                "repair the weights or leave the layer out with an override of sparsity 0",
+            )
+
+
+def _scores(request: LayerRequest, matrices: Array) -> npt.NDArray[np.float64]:
+    return np.stack([group_scores(matrix, request.group, "l1", request.taps) for matrix in matrices])
+
+
+def _masks(graph: Graph, requests: list[LayerRequest], options: PruneOptions) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return a mask ``[matrices, rows, columns]`` per node."""
+    scores, sizes, keeps = [], [], []
+    for request in requests:
+        matrices = request.layer.matrices(graph)
+        scores.append(_scores(request, matrices))
+        size = group_sizes(matrices.shape[1], matrices.shape[2], request.group, request.taps)
+        sizes.append(np.broadcast_to(size, scores[-1].shape))
+        if options.scope == "layer":
+            keeps.append(keep_best(scores[-1], sizes[-1], request.sparsity))
+    if options.scope == "global" and requests:
+        keeps = _keep_globally(graph, requests, scores, sizes, options.sparsity)
+    masks = {}
+    for request, keep in zip(requests, keeps, strict=True):
+        rows = request.layer.matrices(graph).shape[1]
+        masks[request.layer.node] = np.stack([expand_groups(k, rows, request.group, request.taps) for k in keep])
+    return masks
+
+
+def _keep_globally(
+    graph: Graph,
+    requests: list[LayerRequest],
+    scores: list[npt.NDArray[np.float64]],
+    sizes: list[npt.NDArray[np.int64]],
+    sparsity: float,
+) -> list[npt.NDArray[np.bool_]]:
+    """Rank the groups of all layers together; layers with a sparsity of their own are ranked alone."""
+    keeps = [keep_best(s, n, request.sparsity) for request, s, n in zip(requests, scores, sizes, strict=True)]
+    shared = [i for i, request in enumerate(requests) if request.sparsity == sparsity]
+    if not shared:
+        return keeps
+    scales = [float(np.sqrt(np.mean(np.square(requests[i].layer.data(graph), dtype=np.float64)))) for i in shared]
+    ranked = [scores[i].ravel() / (scale or 1.0) for i, scale in zip(shared, scales, strict=True)]
+    kept = keep_best(np.concatenate(ranked), np.concatenate([sizes[i].ravel() for i in shared]), sparsity)
+    for i, part in zip(shared, np.split(kept, np.cumsum([r.size for r in ranked])[:-1]), strict=True):
+        keeps[i] = part.reshape(scores[i].shape)
+    return keeps
+
+
+def _apply(
+    graph: Graph, result: Graph, request: LayerRequest, mask: npt.NDArray[np.bool_] | None, limit: float
+) -> LayerPattern:
+    """Zero a layer's weights in ``result`` if that pays, and describe the layer."""
+    layer, matrices = request.layer, request.layer.matrices(graph)
+    if mask is None:
+        return LayerPattern(
+            layer.node, layer.operator, request.group, density_at(matrices, request.group), False, request.reason
+        )
+    pruned = np.where(mask, matrices, matrices.dtype.type(0))
+    if matrices.any() and not pruned.any():
+        raise PruningError(
+            "LAYER_EMPTY",
+            f"layer {layer.node} would lose all its weights",
+            "lower the sparsity, use scope 'layer', or give the layer an override",
+        )
+    density = density_at(pruned, request.group)
+    reason = "" if layer.operator == "depthwise" else reason_for_dense(layer, request.group, density, limit)
+    if reason:
+        before = density_at(matrices, request.group)
+        return LayerPattern(layer.node, layer.operator, request.group, before, False, f"left dense, {reason}")
+    _write(graph, result, request, np.asarray(as_weight(pruned, layer.shape)))
+    if layer.operator == "depthwise":
+        return LayerPattern(layer.node, layer.operator, 1, density, False, "depthwise: zeros are stored")
+    return LayerPattern(layer.node, layer.operator, request.group, density, True, f"pruned to gs{request.group}x1")
+
+
+def _write(graph: Graph, result: Graph, request: LayerRequest, weight: npt.NDArray[np.generic]) -> None:
+    """Give a layer its new weight; a constant that two layers share stays shared while both agree on it."""
+    name = request.layer.weight
+    node = next(n for n in result.nodes if n.name == request.layer.node)
+    users = len(graph.consumers(name))
+    written = result.values[name].data is not graph.values[name].data
+    if users > 1 and not (written and np.array_equal(result.values[name].data, weight)):  # type: ignore[arg-type]
+        node.inputs[1] = name = f"{name}/{node.name}"
+    result.values[name] = Value(name, tuple(weight.shape), weight.dtype, weight)

@@ -1,0 +1,88 @@
+"""What a user can ask of the pruner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edge_sparse.errors import PruningError
+from edge_sparse.format.packing import GROUPS
+
+__all__ = ["LayerOverride", "PruneOptions", "parse_group"]
+
+
+def parse_group(text: str) -> int:
+    """Return the rows per group of a token such as ``gs4x1``."""
+    match = re.fullmatch(r"gs(\d+)x1", text)
+    if match is None or int(match[1]) not in GROUPS:
+        known = ", ".join(f"gs{group}x1" for group in GROUPS)
+        raise PruningError("GROUP_UNKNOWN", f"group {text!r} is unknown", f"choose one of {known}")
+    return int(match[1])
+
+
+def _check_sparsity(sparsity: float) -> None:
+    if not 0 <= sparsity < 1:
+        raise PruningError(
+            "SPARSITY_RANGE",
+            f"sparsity {sparsity} is not in [0, 1)",
+            "give the share of weights to drop, for example 0.8 for 80 %",
+        )
+
+
+def _check_group(group: int | None) -> None:
+    if group is not None and group not in GROUPS:
+        raise PruningError("GROUP_UNKNOWN", f"group size {group} is not one of {GROUPS}", "choose one of those")
+
+
+@dataclass(frozen=True)
+class LayerOverride:
+    """Settings for layers whose name matches a pattern; None keeps the model's. Sparsity 0 leaves a layer dense."""
+
+    sparsity: float | None = None
+    group: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sparsity is not None:
+            _check_sparsity(self.sparsity)
+        _check_group(self.group)
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """How to prune a graph by magnitude.
+
+    Parameters
+    ----------
+    sparsity : float
+        Share of weights to drop, in [0, 1).
+    group : int, optional
+        Rows per group for all layers; by default 4 for convolutions and 16 for linear layers.
+    scope : {"layer", "global"}
+        "layer" drops the same share in each layer. "global" ranks the groups of all layers in one list, each layer's
+        scores divided by the root mean square of its weights (folded batch norms make the raw scales meaningless).
+    convolution_pattern : {"tap", "kernel"}
+        "tap" drops single (tap, input channel) columns of a strip; "kernel" all taps of an input channel together.
+    include_depthwise, include_stem, include_linear : bool
+        Whether depthwise convolutions, k x k convolutions of at most four input channels and linear layers are pruned.
+    overrides : mapping of str to LayerOverride
+        Settings per layer name pattern (``*`` and ``?`` as in a shell). The first match wins, and a match that names a
+        sparsity also selects depthwise, stem and linear layers that are left out by default.
+    """
+
+    sparsity: float
+    group: int | None = None
+    scope: Literal["layer", "global"] = "layer"
+    convolution_pattern: Literal["tap", "kernel"] = "tap"
+    include_depthwise: bool = False
+    include_stem: bool = False
+    include_linear: bool = True
+    overrides: Mapping[str, LayerOverride] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_sparsity(self.sparsity)
+        _check_group(self.group)
+        for value, known in ((self.scope, ("layer", "global")), (self.convolution_pattern, ("tap", "kernel"))):
+            if value not in known:
+                raise PruningError("OPTION_UNKNOWN", f"{value!r} is not one of {known}", "choose one of those")
