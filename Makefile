@@ -19,8 +19,9 @@ help:
 	@rm -rf build/lib build/bdist.*
 	@touch $@
 
+# Not python -m pytest: that would put the sources before the installed package.
 test: .venv/installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/pytest -q
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/spmm.py

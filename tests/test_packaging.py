@@ -40,3 +40,10 @@ def test_every_operation_has_a_signature_that_fits_a_step_record():
         names = [name for name, _ in spec.attributes]
         assert len(names) == len(set(names)) <= 16
         assert {kind for _, kind in spec.attributes} <= {"i", "f"}
+
+
+def test_the_installed_package_holds_runtime_and_converters():
+    import edge_sparse.converters.lower
+    import edge_sparse.converters.pruning
+
+    assert {"backends", "format", "plan.py", "py.typed"} <= {path.name for path in PACKAGE.iterdir()}
