@@ -43,7 +43,7 @@ def test_every_operation_has_a_signature_that_fits_a_step_record():
 
 
 def test_the_installed_package_holds_runtime_and_converters():
-    import edge_sparse.converters.lower
-    import edge_sparse.converters.pruning
+    from edge_sparse.converters import lower, pruning
 
+    assert Path(lower.__file__).parent == Path(pruning.__file__).parent.parent
     assert {"backends", "format", "plan.py", "py.typed"} <= {path.name for path in PACKAGE.iterdir()}
