@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from spmm import peak_gflops, processor, timed
 
-from edge_sparse.backends.numba.dwconv import DepthwiseConvolution
+from edge_sparse.backends.numba.depthwise import DepthwiseConvolution
 from edge_sparse.plan import Activation
 
 #: Channels, input height and width, stride.

@@ -21,8 +21,8 @@ import numpy as np
 
 from edge_sparse.backends.numba.cache import ObjectCache
 from edge_sparse.backends.numba.compiler import KernelCompiler
+from edge_sparse.backends.numba.product import GroupSparseProduct, aligned_zeros, padded_pixels
 from edge_sparse.backends.numba.simd import KernelBuilder
-from edge_sparse.backends.numba.spmm import GroupSparseProduct, aligned_zeros, padded_pixels
 from edge_sparse.format.packing import bands_of, pack_dense
 
 SHAPES = ((64, 32, 12544), (128, 128, 3136), (256, 256, 784), (512, 512, 196), (1024, 1024, 49))

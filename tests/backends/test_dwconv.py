@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_sparse.backends.numba.dwconv import DepthwiseConvolution
+from edge_sparse.backends.numba.depthwise import DepthwiseConvolution
 from edge_sparse.backends.numba.target import host_target
 from edge_sparse.errors import InputError
 from edge_sparse.plan import Activation
@@ -24,7 +24,7 @@ def twin(weights, x, stride, dilation, padding, bias):
     return y
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, LANES - 1, LANES, LANES + 1, 2 * LANES + 3, 29])
 def test_equals_twin_around_tile_edges(width, kernel, stride):
@@ -40,7 +40,7 @@ def test_equals_twin_around_tile_edges(width, kernel, stride):
 
 @pytest.mark.parametrize("padding", [(0, 0, 0, 0), (0, 0, 1, 1), (2, 2, 2, 2), (1, 3, 0, 2)])
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 def test_padding_dilation_and_activation(padding, dilation, stride):
     rng = np.random.default_rng(1)
     x = rng.standard_normal((2, 11, 13)).astype(np.float32)
@@ -65,7 +65,7 @@ def test_writes_stay_inside_the_planes(width):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ({"stride": 3}, "INPUT_WINDOW"),
+        ({"stride": 0}, "INPUT_WINDOW"),
         ({"dilation": 9}, "INPUT_WINDOW"),
         ({"bias": np.zeros(3, np.float32)}, "INPUT_SHAPE"),
     ],

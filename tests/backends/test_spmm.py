@@ -9,7 +9,7 @@ import pytest
 
 from edge_sparse.backends.numba.cache import ObjectCache
 from edge_sparse.backends.numba.compiler import KernelCompiler
-from edge_sparse.backends.numba.spmm import GroupSparseProduct, aligned_zeros, padded_pixels
+from edge_sparse.backends.numba.product import GroupSparseProduct, aligned_zeros, padded_pixels
 from edge_sparse.backends.numba.target import host_target
 from edge_sparse.errors import BackendError, InputError
 from edge_sparse.format.packing import GROUPS, pack_dense
@@ -180,7 +180,7 @@ NARROW = [("x86-64", ""), ("haswell", ""), ("x86-64-v3", "-fma")]
 def test_narrower_instruction_sets(cpu, features, tmp_path):
     script = """
 import numpy as np
-from edge_sparse.backends.numba.spmm import GroupSparseProduct
+from edge_sparse.backends.numba.product import GroupSparseProduct
 from edge_sparse.format.packing import pack_dense
 from edge_sparse.plan import Activation
 rng = np.random.default_rng(0)

@@ -1,132 +1,68 @@
-"""Depthwise convolution on this machine's vector units."""
+"""From a depthwise convolution in a plan to a launch of its kernel."""
 
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.dwconv_chw import DepthwiseArgument, DwconvChw, choose_depthwise_tile
-from edge_sparse.backends.numba.spmm import aligned_zeros, padded_pixels
-from edge_sparse.errors import InputError
-from edge_sparse.plan import Activation
+from edge_sparse.backends.numba.dwconv_nhwc import DwconvNhwc
+from edge_sparse.backends.numba.launch import Address, Launch, address_of, advance
+from edge_sparse.backends.numba.spmm_kernel import Epilogue
+from edge_sparse.plan import VECTOR_SLACK, Layout, Tensor
 
-__all__ = ["DepthwiseConvolution"]
+__all__ = ["dwconv_launch"]
 
-_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+#: Output pixels of an NHWC tile: with 4, each input pixel of a 3x3 window is loaded 1.5 times instead of 3.
+NHWC_PIXELS = 4
 
 
-class DepthwiseConvolution:
-    """``y[c] = activation(weights[c] * x[c] + bias[c])`` for x of shape (channels, height, width).
-
-    Parameters
-    ----------
-    weights : ndarray of float32, shape (channels, kernel_h, kernel_w)
-    height, width : int
-        Of x.
-    stride : int
-        1 or 2, along both axes.
-    padding : tuple of int
-        Zeros on top, left, bottom and right.
-    bias : ndarray of float32, shape (channels,), optional
-    activation : Activation
-        ``CLAMP`` is not offered here.
-    """
-
-    def __init__(
-        self,
-        weights: npt.NDArray[np.float32],
-        height: int,
-        width: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
-        bias: npt.NDArray[np.float32] | None = None,
-        activation: Activation = Activation.NONE,
-        compiler: KernelCompiler | None = None,
-    ) -> None:
-        if weights.ndim != 3 or weights.dtype != np.float32:
-            raise InputError("INPUT_SHAPE", "weights are not float32 of three axes", "pass (channels, kh, kw)")
-        if stride not in (1, 2) or dilation < 1 or min(padding) < 0:
-            raise InputError(
-                "INPUT_WINDOW", f"stride {stride}, dilation {dilation}", "use stride 1 or 2, dilation >= 1"
-            )
-        self.channels, kernel_h, kernel_w = weights.shape
-        top, left, bottom, right = padding
-        if bias is not None and (bias.shape != (self.channels,) or bias.dtype != np.float32):
-            raise InputError("INPUT_SHAPE", f"bias is not float32 of shape ({self.channels},)", "convert it")
-        out_height = (height + top + bottom - (kernel_h - 1) * dilation - 1) // stride + 1
-        out_width = (width + left + right - (kernel_w - 1) * dilation - 1) // stride + 1
-        if height < 1 or width < 1 or out_height < 1 or out_width < 1:
-            raise InputError("INPUT_WINDOW", "the kernel is larger than the padded image", "pad more")
-        self.input_shape = (self.channels, height, width)
-        self.output_shape = (self.channels, out_height, out_width)
-        self._padding = padding
-        self._x_row = width + left + right
-        self._x_plane = padded_pixels((height + top + bottom) * self._x_row)
-        self._y_plane = padded_pixels(out_height * out_width)
-        self._memory = (np.ascontiguousarray(weights), None if bias is None else bias.copy())
-        compiler = compiler or KernelCompiler()
-        rows, lanes = choose_depthwise_tile(compiler.target, out_height, out_width, out_width, self._y_plane)
-        kernel = DwconvChw(
-            (kernel_h, kernel_w),
-            (stride, stride),
-            (dilation, dilation),
-            out_height,
-            out_width,
-            rows,
-            lanes,
-            bias is not None,
-            activation,
+def dwconv_launch(
+    compiler: KernelCompiler,
+    x: Tensor,
+    y: Tensor,
+    weights: Address | npt.NDArray[Any],
+    bias: npt.NDArray[np.float32] | None,
+    attributes: Mapping[str, int | float],
+    epilogue: Epilogue,
+) -> Launch:
+    """Return the launch; ``weights`` lie as (C, kh, kw) for CHW and (kh, kw, C) for NHWC."""
+    a = {name: int(value) for name, value in attributes.items() if isinstance(value, int)}
+    kernel, stride = (a["kernel_h"], a["kernel_w"]), (a["stride_h"], a["stride_w"])
+    dilation = (a["dilation_h"], a["dilation_w"])
+    epilogue = replace(epilogue, bias=bias is not None)
+    batch, channels, height, width = y.shape
+    emitter: DwconvChw | DwconvNhwc
+    if y.layout is Layout.CHW:
+        owned = -(-((height - 1) * y.strides[2] + width) // VECTOR_SLACK) * VECTOR_SLACK
+        rows, lanes = choose_depthwise_tile(compiler.target, height, width, y.strides[2], owned)
+        emitter = DwconvChw(kernel, stride, dilation, height, width, rows, lanes, epilogue)
+    else:
+        lanes = min(compiler.target.lanes, 1 << (channels.bit_length() - 1))
+        pixels = min(NHWC_PIXELS, width)
+        emitter = DwconvNhwc(
+            kernel, stride, dilation, channels, width, x.strides[3], y.strides[3], pixels, lanes, epilogue
         )
-        self.kernel = compiler.emit(kernel.name, kernel.emit)
-        compiler.load()
-        self._compiler = compiler
-        self._function = _SIGNATURE(compiler.address(self.kernel))
-
-    def allocate_input(self) -> npt.NDArray[np.float32]:
-        """Return zeros for the padded input, shape (channels, elements per plane), with room for wide reads."""
-        room = aligned_zeros((self.channels * self._x_plane + 64,))
-        return room[: self.channels * self._x_plane].reshape(self.channels, self._x_plane)
-
-    def pixels(self, memory: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the view of an allocated input that holds the image itself."""
-        top, left, bottom, _ = self._padding
-        _, height, width = self.input_shape
-        rows = height + top + bottom
-        padded = memory[:, : rows * self._x_row].reshape(self.channels, rows, self._x_row)
-        return padded[:, top : top + height, left : left + width]
-
-    def allocate_output(self) -> npt.NDArray[np.float32]:
-        """Return zeros for the output, shape (channels, elements per plane); pixels come first in each plane."""
-        return aligned_zeros((self.channels, self._y_plane))
-
-    def run(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
-        """Compute into ``y``; both arrays come from ``allocate_input`` and ``allocate_output``."""
-        weights, bias = self._memory
-        table = np.zeros(len(DepthwiseArgument), np.int64)
-        table[DepthwiseArgument.X] = x.ctypes.data
-        table[DepthwiseArgument.Y] = y.ctypes.data
-        table[DepthwiseArgument.WEIGHTS] = weights.ctypes.data
-        table[DepthwiseArgument.BIAS] = 0 if bias is None else bias.ctypes.data
-        table[DepthwiseArgument.CHANNELS] = self.channels
-        table[DepthwiseArgument.X_PLANE_STRIDE] = self._x_plane
-        table[DepthwiseArgument.X_ROW_STRIDE] = self._x_row
-        table[DepthwiseArgument.Y_PLANE_STRIDE] = self._y_plane
-        table[DepthwiseArgument.Y_ROW_STRIDE] = self.output_shape[2]
-        self._function(table.ctypes.data, 0, self.channels)
-
-    def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the convolution of x, shape (channels, height, width)."""
-        if x.shape != self.input_shape or x.dtype != np.float32:
-            raise InputError(
-                "INPUT_SHAPE", f"x is {x.dtype} of shape {x.shape}, not float32 {self.input_shape}", "convert it"
-            )
-        memory, result = self.allocate_input(), self.allocate_output()
-        self.pixels(memory)[:] = x
-        self.run(memory, result)
-        _, height, width = self.output_shape
-        return np.ascontiguousarray(result[:, : height * width].reshape(self.output_shape))
+    first = -a["pad_top"] * x.strides[2] - a["pad_left"] * x.strides[3]
+    arguments = {
+        DepthwiseArgument.X: advance(address_of(x), first),
+        DepthwiseArgument.Y: address_of(y),
+        DepthwiseArgument.WEIGHTS: weights,
+        DepthwiseArgument.BIAS: 0 if bias is None else bias,
+        DepthwiseArgument.CHANNELS: channels,
+        DepthwiseArgument.ROWS: height,
+        DepthwiseArgument.X_IMAGE_STRIDE: x.strides[0],
+        DepthwiseArgument.X_PLANE_STRIDE: x.strides[1],
+        DepthwiseArgument.X_ROW_STRIDE: x.strides[2],
+        DepthwiseArgument.Y_IMAGE_STRIDE: y.strides[0],
+        DepthwiseArgument.Y_PLANE_STRIDE: y.strides[1],
+        DepthwiseArgument.Y_ROW_STRIDE: y.strides[2],
+    }
+    name = compiler.emit(emitter.name, emitter.emit)
+    units = batch * (channels if y.layout is Layout.CHW else height)
+    return Launch(name, [arguments[argument] for argument in DepthwiseArgument], units)

@@ -1,8 +1,4 @@
-"""``dwconv_f32_chw``: depthwise convolution, pixels of one row in the vector lanes.
-
-A register tile is one vector of pixels x ``rows`` output rows, so that a loaded input row serves every output row that
-it reaches. Work units are planes (channels). The input has a zero border, so no tap needs a check.
-"""
+"""``dwconv_f32_chw``: depthwise convolution, pixels of a row in the vector lanes, several rows in registers."""
 
 from __future__ import annotations
 
@@ -10,26 +6,31 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from edge_sparse.backends.numba.activation import activate
 from edge_sparse.backends.numba.simd import KernelBuilder
+from edge_sparse.backends.numba.spmm_kernel import Epilogue
 from edge_sparse.backends.numba.target import Target
-from edge_sparse.plan import Activation
 
 __all__ = ["DepthwiseArgument", "DwconvChw", "choose_depthwise_tile"]
 
 
 class DepthwiseArgument(enum.IntEnum):
-    """Positions in the kernel's argument table. ``X`` is the address that tap (0, 0) of pixel (0, 0) reads."""
+    """Positions in the kernel's argument table. ``X`` is the address that tap (0, 0) of pixel (0, 0) reads.
+
+    ``CHANNELS`` and the plane strides serve CHW, ``ROWS`` (of one image) serves NHWC.
+    """
 
     X = 0
     Y = 1
     WEIGHTS = 2
     BIAS = 3
     CHANNELS = 4
-    X_PLANE_STRIDE = 5
-    X_ROW_STRIDE = 6
-    Y_PLANE_STRIDE = 7
-    Y_ROW_STRIDE = 8
+    ROWS = 5
+    X_IMAGE_STRIDE = 6
+    X_PLANE_STRIDE = 7
+    X_ROW_STRIDE = 8
+    Y_IMAGE_STRIDE = 9
+    Y_PLANE_STRIDE = 10
+    Y_ROW_STRIDE = 11
 
 
 def choose_depthwise_tile(target: Target, height: int, width: int, row_stride: int, plane: int) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def choose_depthwise_tile(target: Target, height: int, width: int, row_stride: i
 
 @dataclass(frozen=True)
 class DwconvChw:
-    """Emitter of one kernel for one output height and width."""
+    """Emitter of one kernel for one output height and width; work units are planes."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -55,32 +56,33 @@ class DwconvChw:
     width: int
     rows: int
     lanes: int
-    bias: bool
-    activation: Activation
-    clamp_low: float = 0.0
-    clamp_high: float = 0.0
+    epilogue: Epilogue
 
     @property
     def name(self) -> str:
         """Name of the kernel; it tells everything that the code depends on."""
         pairs = [f"{a}x{b}" for a, b in (self.kernel, self.stride, self.dilation, (self.height, self.width))]
-        epilogue = self.activation.name.lower() + ("_bias" if self.bias else "")
-        if self.activation is Activation.CLAMP:
-            epilogue += f"_{self.clamp_low.hex()}_{self.clamp_high.hex()}"
-        return f"dwconv_f32_chw_k{pairs[0]}_s{pairs[1]}_d{pairs[2]}_o{pairs[3]}_r{self.rows}l{self.lanes}_{epilogue}"
+        tile = f"r{self.rows}l{self.lanes}"
+        return f"dwconv_f32_chw_k{pairs[0]}_s{pairs[1]}_d{pairs[2]}_o{pairs[3]}_{tile}_{self.epilogue.name}"
 
     def emit(self, k: KernelBuilder) -> None:
         """Write the kernel: loops over planes, blocks of rows and vectors of pixels."""
         b = k.b
         taps = self.kernel[0] * self.kernel[1]
         with k.loop(k.begin, k.end) as plane:
-            channel = b.srem(plane, k.arg(DepthwiseArgument.CHANNELS))
-            x = k.at(k.pointer(DepthwiseArgument.X), b.mul(plane, k.arg(DepthwiseArgument.X_PLANE_STRIDE)))
-            y = k.at(k.pointer(DepthwiseArgument.Y), b.mul(plane, k.arg(DepthwiseArgument.Y_PLANE_STRIDE)))
+            channels = k.arg(DepthwiseArgument.CHANNELS)
+            image, channel = b.sdiv(plane, channels), b.srem(plane, channels)
+
+            def place(address: DepthwiseArgument, per_image: int, per_plane: int) -> Any:
+                offset = b.add(b.mul(image, k.arg(per_image)), b.mul(channel, k.arg(per_plane)))
+                return k.at(k.pointer(address), offset)
+
+            x = place(DepthwiseArgument.X, DepthwiseArgument.X_IMAGE_STRIDE, DepthwiseArgument.X_PLANE_STRIDE)
+            y = place(DepthwiseArgument.Y, DepthwiseArgument.Y_IMAGE_STRIDE, DepthwiseArgument.Y_PLANE_STRIDE)
             weights = k.at(k.pointer(DepthwiseArgument.WEIGHTS), b.mul(channel, k.integer(taps)))
             weight = [k.splat(k.load(k.at(weights, tap)), self.lanes) for tap in range(taps)]
             initial = k.splat(0.0, self.lanes)
-            if self.bias:
+            if self.epilogue.bias:
                 initial = k.splat(k.load(k.at(k.pointer(DepthwiseArgument.BIAS), channel)), self.lanes)
             # The last block of rows and the last vector of a row start early instead of being short.
             with k.loop(0, k.integer(self.height), self.rows) as first:
@@ -105,10 +107,9 @@ class DwconvChw:
             ]
             line = k.at(x, b.mul(b.add(top, k.integer(input_row)), x_stride), left)
             for kx in range(kernel_w) if uses else ():
-                address = k.at(line, kx * self.dilation[1])
-                pixels = k.load(address, self.lanes) if self.stride[1] == 1 else k.every_second(address, self.lanes)
+                pixels = k.strided(k.at(line, kx * self.dilation[1]), self.lanes, self.stride[1])
                 for r, ky in uses:
                     sums[r] = k.multiply_add(pixels, weight[ky * kernel_w + kx], sums[r])
         for r, value in enumerate(sums):
-            value = activate(k, self.activation, value, self.lanes, self.clamp_low, self.clamp_high)
+            value = self.epilogue.apply(k, value, self.lanes)
             k.store(value, k.at(y, b.mul(b.add(row, k.integer(r)), y_stride), column), self.lanes)

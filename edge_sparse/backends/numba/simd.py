@@ -174,6 +174,17 @@ class KernelBuilder:
         """Return the smaller of both; a NaN in ``value`` stays."""
         return self.b.select(self.b.fcmp_ordered(">", value, high), high, value)
 
+    def strided(self, pointer: Any, lanes: int, stride: int) -> Any:
+        """Load ``pointer[0], pointer[stride], ...``; reads nothing past the last one."""
+        if stride == 1:
+            return self.load(pointer, lanes)
+        if stride == 2 or lanes == 1:
+            return self.every_second(pointer, lanes)
+        value = self.splat(0.0, lanes)
+        for lane in range(lanes):
+            value = self.b.insert_element(value, self.load(self.at(pointer, lane * stride)), self.i32(lane))
+        return value
+
     def every_second(self, pointer: Any, lanes: int) -> Any:
         """Load ``pointer[0], pointer[2], ...``; reads one element less than twice the lanes."""
         if lanes == 1:

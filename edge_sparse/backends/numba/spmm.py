@@ -1,173 +1,211 @@
-"""Group-sparse matrix x dense matrix on this machine's vector units."""
+"""From a group-sparse product in a plan to launches of its kernels."""
 
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_sparse.backends.numba import spmm_chw, spmm_nhwc
 from edge_sparse.backends.numba.compiler import KernelCompiler
-from edge_sparse.backends.numba.spmm_chw import PREFETCH_DISTANCE, Argument, SpmmChw, choose_tile
-from edge_sparse.errors import BackendError, InputError
-from edge_sparse.plan import Activation, DType, SparseMatrix
+from edge_sparse.backends.numba.launch import Address, Launch, address_of, advance, row_stride
+from edge_sparse.backends.numba.spmm_chw import PREFETCH_DISTANCE, SpmmChw
+from edge_sparse.backends.numba.spmm_kernel import Argument, Epilogue, SpmmKernel
+from edge_sparse.backends.numba.spmm_nhwc import SpmmNhwc
+from edge_sparse.backends.numba.tiles import Run, Tiles, cut
+from edge_sparse.errors import BackendError
+from edge_sparse.plan import Band, DType, Layout, SparseMatrix, Tensor
 
-__all__ = ["GroupSparseProduct", "aligned_zeros", "padded_pixels"]
+__all__ = ["column_offsets", "float_values", "spmm_launches"]
 
-#: Rows of x and y are padded to this many elements: one vector of the widest instruction set.
-ROW_ALIGNMENT = 16
-_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+Attributes = Mapping[str, int | float]
+Value = int | Address | npt.NDArray[Any]
+
+#: Work units that a step is cut into at least, so that threads share it evenly.
+UNITS = 32
+#: NHWC pixels of one block: a quarter of a usual 512 KiB second-level cache.
+BLOCK_BYTES = 128 << 10
 
 
-def padded_pixels(pixels: int) -> int:
-    """Return the row stride for this many pixels: whole vectors, and never a multiple of 4096 bytes.
+def float_values(matrix: SparseMatrix) -> npt.NDArray[np.float32]:
+    """Return the values as float32; the file's own bytes where they are float32 already."""
+    if matrix.dtype not in (DType.F32, DType.F16):
+        raise BackendError(
+            "DTYPE_UNSUPPORTED", f"{matrix.name} holds {matrix.dtype.name} values", "pack it as F32 or F16"
+        )
+    return np.ascontiguousarray(matrix.values, np.float32)
 
-    Rows that lie a multiple of 4096 bytes apart compete for the same few cache lines.
+
+def column_offsets(matrix: SparseMatrix, x: Tensor, attributes: Attributes) -> npt.NDArray[np.int32]:
+    """Return for every kept column how far from the output pixel's place it is read in x, in elements.
+
+    As many zeros follow as the kernels prefetch past the last column.
     """
-    stride = -(-pixels // ROW_ALIGNMENT) * ROW_ALIGNMENT
-    return stride + ROW_ALIGNMENT if stride % 1024 == 0 else stride
+    columns = matrix.indices.astype(np.int64)
+    if x.layout is Layout.ROW_MAJOR:
+        offsets = columns
+    else:
+        a = {name: int(value) for name, value in attributes.items() if isinstance(value, int)}
+        channels = matrix.columns // (a["kernel_h"] * a["kernel_w"])
+        tap, channel = np.divmod(columns, channels)
+        kh, kw = np.divmod(tap, a["kernel_w"])
+        dy, dx = kh * a["dilation_h"] - a["pad_top"], kw * a["dilation_w"] - a["pad_left"]
+        if a["phase_split"]:
+            dy, ry = np.divmod(dy, a["stride_h"])
+            dx, rx = np.divmod(dx, a["stride_w"])
+            channel = channel + (ry * a["stride_w"] + rx) * channels
+        offsets = channel * x.strides[1] + dy * x.strides[2] + dx * x.strides[3]
+    if offsets.size and max(-offsets.min(), offsets.max()) >= 2**31:
+        raise BackendError("TENSOR_TOO_LARGE", f"{x.name} spans more than 2^31 elements", "split the model's input")
+    result = np.zeros(offsets.size + PREFETCH_DISTANCE, np.int32)
+    result[: offsets.size] = offsets
+    return result
 
 
-def aligned_zeros(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return float32 zeros whose first element lies on a 64-byte boundary."""
-    count = int(np.prod(shape))
-    memory = np.zeros(count + 16, np.float32)
-    skip = -(memory.ctypes.data // 4) % 16
-    return memory[skip : skip + count].reshape(shape)
+def spmm_launches(
+    compiler: KernelCompiler,
+    matrix: SparseMatrix,
+    x: Tensor,
+    y: Tensor,
+    attributes: Attributes,
+    epilogue: Epilogue,
+    bias: npt.NDArray[np.float32] | None = None,
+    residual: Tensor | None = None,
+) -> list[Launch]:
+    """Return one launch per band of the matrix that holds any rows."""
+    values, offsets = float_values(matrix), column_offsets(matrix, x, attributes)
+    epilogue = replace(epilogue, bias=bias is not None, residual=residual is not None, border=bool(y.border))
+    starts = matrix.starts
+    launches: list[Launch] = []
+    strip = value = 0
+    for band in matrix.bands:
+        counts = np.diff(starts[strip : strip + band.strips + 1])
+        first = int(starts[strip])
+        kernel, tiles, block = _tiling(compiler, band, epilogue, x, y, residual, attributes)
+        chunks = _chunks(counts, -(-UNITS * block // max(1, tiles.count)))
+        blocks = np.append(np.arange(0, tiles.count, block), tiles.count).astype(np.int64)
+        row = 1 if y.layout is Layout.ROW_MAJOR else y.strides[1]
+        arguments = _arguments(x, y, residual, row * band.first_row)
+        arguments |= {
+            Argument.VALUES: values[value:] if values.size > value else np.zeros(band.group, np.float32),
+            Argument.OFFSETS: offsets[first:],
+            Argument.STARTS: np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            Argument.BIAS: 0 if bias is None else bias[band.first_row :],
+            Argument.TILES: tiles.records,
+            Argument.WIDE_TILES: tiles.wide,
+            Argument.ZEROS: tiles.zeros,
+            Argument.BLOCKS: blocks,
+            Argument.CHUNKS: chunks,
+            Argument.CHUNK_COUNT: len(chunks) - 1,
+        }
+        units = (len(blocks) - 1) * (len(chunks) - 1)
+        name = compiler.emit(kernel.name, kernel.emit)
+        launches.append(Launch(name, [arguments[a] for a in Argument], units, independent=bool(launches)))
+        strip += band.strips
+        value += int(starts[strip] - first) * band.group
+    return launches
 
 
-class GroupSparseProduct:
-    """``y = activation(matrix @ x + bias)`` for x of shape (columns, pixels), compiled once and called often.
+def _arguments(x: Tensor, y: Tensor, residual: Tensor | None, first: int) -> dict[Argument, Value]:
+    """Return the addresses of the tensors and the distance of rows (CHW) or pixels (NHWC)."""
 
-    Parameters
-    ----------
-    matrix : SparseMatrix
-        With ``F32`` or ``F16`` values (the latter are widened when the product is made).
-    pixels : int
-        Columns of x.
-    bias : ndarray of float32, shape (rows,), optional
-    activation : Activation
-        Applied to the sums; ``CLAMP`` is not offered here.
-    compiler : KernelCompiler, optional
-        Another target or cache than this machine's.
+    def stride(tensor: Tensor) -> int:
+        if tensor.layout is Layout.ROW_MAJOR:
+            return row_stride(tensor)
+        return tensor.strides[1 if tensor.layout is Layout.CHW else 3]
 
-    Notes
-    -----
-    Sums run over the kept columns in file order. Every element of y is written by one call of one kernel, so the
-    result does not depend on how the work is split.
-    """
+    result: dict[Argument, Value] = {
+        Argument.X: address_of(x),
+        Argument.Y: advance(address_of(y), first),
+        Argument.Y_STRIDE: stride(y),
+        Argument.RESIDUAL: 0,
+        Argument.RESIDUAL_STRIDE: 0,
+    }
+    if residual is not None:
+        row = 1 if residual.layout is Layout.ROW_MAJOR else residual.strides[1]
+        first = first // (1 if y.layout is Layout.ROW_MAJOR else y.strides[1]) * row
+        result |= {Argument.RESIDUAL: advance(address_of(residual), first), Argument.RESIDUAL_STRIDE: stride(residual)}
+    return result
 
-    def __init__(
-        self,
-        matrix: SparseMatrix,
-        pixels: int,
-        bias: npt.NDArray[np.float32] | None = None,
-        activation: Activation = Activation.NONE,
-        compiler: KernelCompiler | None = None,
-    ) -> None:
-        if matrix.dtype not in (DType.F32, DType.F16):
-            raise BackendError(
-                "DTYPE_UNSUPPORTED",
-                f"{matrix.name} holds {matrix.dtype.name} values",
-                "pack it as F32 or F16",
-            )
-        if pixels < 1:
-            raise InputError("INPUT_SHAPE", f"{pixels} pixels: at least one is needed", "pass a non-empty x")
-        if bias is not None and (bias.shape != (matrix.rows,) or bias.dtype != np.float32):
-            raise InputError("INPUT_SHAPE", f"bias is not float32 of shape ({matrix.rows},)", "convert it")
-        self.matrix, self.pixels, self.stride = matrix, pixels, padded_pixels(pixels)
-        self._compiler = compiler or KernelCompiler()
-        values = aligned_zeros((matrix.values.size,))
-        values[:] = matrix.values
-        bias = None if bias is None else bias.copy()
-        if matrix.columns * self.stride > 2**31 - 1:
-            raise InputError("INPUT_SHAPE", "x has more than 2^31 elements", "split the pixels")
-        # The kernels prefetch past the last kept column.
-        offsets = np.zeros(matrix.indices.size + PREFETCH_DISTANCE, np.int32)
-        offsets[: matrix.indices.size] = matrix.indices.astype(np.int64) * self.stride
-        self._memory = (values, offsets, bias)
-        self._calls = self._bind(values, offsets, bias, activation)
 
-    def _bind(
-        self,
-        values: npt.NDArray[np.float32],
-        offsets: npt.NDArray[np.int32],
-        bias: npt.NDArray[np.float32] | None,
-        activation: Activation,
-    ) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], int, int]]:
-        calls = []
-        target = self._compiler.target
-        starts, strip, value = self.matrix.starts, 0, 0
-        for band in self.matrix.bands:
-            rows, limit = choose_tile(target, band.group)
-            vectors = -(-self.pixels // target.lanes)
-            tiles = -(-vectors // limit)
-            narrow, wide = divmod(vectors, tiles)
-            kernel = SpmmChw(
-                group=band.group,
-                rows=rows,
-                vectors=narrow + 1 if wide else narrow,
-                mixed=bool(wide) and narrow > 0,
-                bias=bias is not None,
-                activation=activation,
-            )
-            name = self._compiler.emit(kernel.name, kernel.emit)
-            first = int(starts[strip])
-            relative = np.ascontiguousarray(starts[strip : strip + band.strips + 1] - first)
-            table = np.zeros(len(Argument), np.int64)
-            table[Argument.VALUES] = values.ctypes.data + 4 * value
-            table[Argument.OFFSETS] = offsets.ctypes.data + 4 * first
-            table[Argument.STARTS] = relative.ctypes.data
-            table[Argument.BIAS] = bias.ctypes.data + 4 * band.first_row if bias is not None else 0
-            table[Argument.ROW_STRIDE] = self.stride
-            table[Argument.STRIPS] = band.strips
-            table[Argument.WIDE_TILES] = wide or tiles
-            calls.append((name, table, relative, band.first_row, tiles))
-            strip += band.strips
-            value += int(starts[strip] - first) * band.group
-        self._compiler.load()
-        self._functions = [_SIGNATURE(self._compiler.address(call[0])) for call in calls]
-        return calls
+def _tiling(
+    compiler: KernelCompiler,
+    band: Band,
+    epilogue: Epilogue,
+    x: Tensor,
+    y: Tensor,
+    residual: Tensor | None,
+    attributes: Attributes,
+) -> tuple[SpmmKernel, Tiles, int]:
+    """Return the kernel of a band, its tiles, and how many tiles form a block."""
+    target = compiler.target
+    if y.layout is Layout.CHW:
+        rows, limit = spmm_chw.choose_tile(target, band.group)
+        tiles = cut(_chw_runs(x, y, residual, attributes, target.lanes), limit, target.lanes, 1, (1, 1), y)
+        return SpmmChw(band.group, tiles.size, tiles.mixed, epilogue, rows), tiles, 1
+    lanes, vectors, limit = spmm_nhwc.choose_tile(target, band.group)
+    if y.layout is Layout.ROW_MAJOR:
+        pixel, runs = row_stride(x), [Run(0, 0, y.size // y.shape[-1] if y.shape else 1, 0, 0)]
+        steps = (row_stride(y), 0 if residual is None else row_stride(residual))
+    else:
+        pixel = x.strides[3] * int(attributes["stride_w"])
+        runs = _nhwc_runs(x, y, residual, attributes)
+        steps = (y.strides[3], 0 if residual is None else residual.strides[3])
+    tiles = cut(runs, limit, 1, pixel, steps, y)
+    kernel = SpmmNhwc(band.group, tiles.size, tiles.mixed, epilogue, lanes, vectors, pixel)
+    return kernel, tiles, max(1, BLOCK_BYTES // (4 * pixel * tiles.size))
 
-    @property
-    def kernels(self) -> tuple[str, ...]:
-        """Names of the kernels that run, one per band."""
-        return tuple(call[0] for call in self._calls)
 
-    def run(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], part: int = 0, parts: int = 1) -> None:
-        """Compute part ``part`` of ``parts`` into y without allocating; threads may run different parts at once.
+def _flat_pixels(tensor: Tensor) -> int:
+    """Pixels from the first to the last real one, gaps between rows included."""
+    return (tensor.shape[2] - 1) * (tensor.strides[2] // tensor.strides[3]) + tensor.shape[3]
 
-        The global interpreter lock is released while the kernel runs.
 
-        x is float32 of shape (columns, stride) and y of shape (rows, stride), both C-contiguous, with
-        ``stride = padded_pixels(pixels)``. Elements of y beyond ``pixels`` are left undefined.
-        """
-        for name, array, rows in (("x", x, self.matrix.columns), ("y", y, self.matrix.rows)):
-            if array.shape != (rows, self.stride) or array.dtype != np.float32 or not array.flags.c_contiguous:
-                raise InputError(
-                    "INPUT_SHAPE",
-                    f"{name} is {array.dtype} of shape {array.shape}, not contiguous float32 {(rows, self.stride)}",
-                    "allocate it with aligned_zeros((rows, padded_pixels(pixels)))",
-                )
-        if not 0 <= part < parts:
-            raise InputError("INPUT_PART", f"part {part} of {parts} does not exist", "count parts from 0")
-        for function, (_, table, _, first_row, units) in zip(self._functions, self._calls, strict=True):
-            # A copy of the table per call: threads may pass different arrays.
-            table = table.copy()
-            table[Argument.X] = x.ctypes.data
-            table[Argument.Y] = y.ctypes.data + 4 * first_row * self.stride
-            function(table.ctypes.data, units * part // parts, units * (part + 1) // parts)
+def _flat(tensors: Sequence[Tensor], attributes: Attributes) -> bool:
+    """Whether one flat pixel index addresses all tensors."""
+    rows = {tensor.strides[2] // tensor.strides[3] for tensor in tensors}
+    strided = (attributes["stride_h"], attributes["stride_w"]) != (1, 1) and not attributes["phase_split"]
+    return not strided and (len(rows) == 1 or tensors[1].shape[2] == 1)
 
-    def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the product for x of shape (columns, pixels)."""
-        if x.shape != (self.matrix.columns, self.pixels) or x.dtype != np.float32:
-            raise InputError(
-                "INPUT_SHAPE",
-                f"x is {x.dtype} of shape {x.shape}, not float32 {(self.matrix.columns, self.pixels)}",
-                "pass x.astype(numpy.float32) in that shape, or make a product for another number of pixels",
-            )
-        padded = aligned_zeros((self.matrix.columns, self.stride))
-        padded[:, : self.pixels] = x
-        result = aligned_zeros((self.matrix.rows, self.stride))
-        self.run(padded, result)
-        return np.ascontiguousarray(result[:, : self.pixels])
+
+def _chw_runs(x: Tensor, y: Tensor, residual: Tensor | None, attributes: Attributes, lanes: int) -> list[Run]:
+    tensors = [x, y] if residual is None else [x, y, residual]
+    if not _flat(tensors, attributes):
+        raise BackendError("PLAN_UNSUPPORTED", f"{x.name} and {y.name} have different row strides", "convert it again")
+    length = -(-_flat_pixels(y) // lanes)
+    other = 0 if residual is None else residual.strides[0]
+    return [Run(n, 0, length, n * x.strides[0], n * y.strides[0], n * other) for n in range(y.shape[0])]
+
+
+def _nhwc_runs(x: Tensor, y: Tensor, residual: Tensor | None, attributes: Attributes) -> list[Run]:
+    """Return one run per image where one flat index addresses all tensors, else one per row."""
+    tensors = [x, y] if residual is None else [x, y, residual]
+    strides = (0,) * 4 if residual is None else residual.strides
+    if _flat(tensors, attributes):
+        length = _flat_pixels(y)
+        return [Run(n, 0, length, n * x.strides[0], n * y.strides[0], n * strides[0]) for n in range(y.shape[0])]
+    step, row = int(attributes["stride_h"]), y.strides[2] // y.strides[3]
+    return [
+        Run(
+            n,
+            i * row,
+            y.shape[3],
+            n * x.strides[0] + i * step * x.strides[2],
+            n * y.strides[0] + i * y.strides[2],
+            n * strides[0] + i * strides[2],
+        )
+        for n in range(y.shape[0])
+        for i in range(y.shape[2])
+    ]
+
+
+def _chunks(counts: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.int64]:
+    """Cut the strips into at most ``wanted`` chunks of about equal work."""
+    # A strip without columns still writes its rows: about the work of four columns.
+    work = np.cumsum(counts + 4)
+    marks = work[-1] * np.arange(1, max(1, min(wanted, counts.size))) / max(1, min(wanted, counts.size))
+    inner = np.searchsorted(work, marks) + 1
+    return np.unique(np.concatenate([[0], inner, [counts.size]])).astype(np.int64)

@@ -1,0 +1,143 @@
+"""Memory and threads of one session of the Numba backend."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_sparse.backends.base import Arrays
+from edge_sparse.backends.numba.driver import DRIVER, DriverArgument
+from edge_sparse.backends.numba.launch import Address, bind
+from edge_sparse.backends.numba.workers import Workers, native
+from edge_sparse.errors import BackendError
+from edge_sparse.plan import Layout, Storage, Tensor
+
+if TYPE_CHECKING:
+    from edge_sparse.backends.numba.program import NumbaProgram
+
+__all__ = ["NumbaExecutor"]
+
+#: Bytes before and after the arena: vectors may be read, never written, across a tensor's edge.
+MARGIN = 4096
+
+
+class NumbaExecutor:
+    """Runs a program; ``run`` may be called by one thread at a time."""
+
+    def __init__(self, program: NumbaProgram, threads: int) -> None:
+        self._program = program
+        self._plan = program.plan
+        self._arena, self._arena_address = _aligned(program.plan.arena_bytes + 2 * MARGIN)
+        self._state, self._state_address = _aligned(program.model.state_bytes)
+        self._patches: dict[str, list[tuple[npt.NDArray[np.int64], int, int]]] = {}
+        launches = [launch for step in program.launches for launch in step]
+        self._tables = [bind(launch, self._resolve) for launch in launches]
+        for launch, table in zip(launches, self._tables, strict=True):
+            for position, argument in enumerate(launch.arguments):
+                if isinstance(argument, Address) and argument.name:
+                    self._patches.setdefault(argument.name, []).append((table, position, argument.offset))
+        compiler = program.compiler
+        # A launch waits for the one before it unless both write different rows of one tensor.
+        records = [
+            (compiler.address(launch.kernel), table.ctypes.data, int(threads > 1 and not launch.independent))
+            for launch, table in zip(launches, self._tables, strict=True)
+        ]
+        self._records = np.array(records, np.int64).reshape(-1, 3)
+        parts = np.arange(threads + 1)
+        units = np.array([launch.units for launch in launches], np.int64)
+        self._bounds = np.ascontiguousarray(units[:, None] * parts // threads)
+        self._counter = np.zeros(8, np.int64)
+        self._stamps = np.zeros((len(launches) + 1, 2), np.int64)
+        self._table = np.zeros(len(DriverArgument), np.int64)
+        self._fill(threads, len(launches))
+        self._drive = native(compiler.address(DRIVER))
+        self._threads = threads
+        self._workers: Workers | None = None
+        self._closed = False
+        if threads > 1:
+            self._workers = Workers(threads - 1, self._drive, native(compiler.address("wait")), self._table)
+            weakref.finalize(self, self._workers.stop)
+
+    def _resolve(self, address: Address) -> int:
+        if address.storage is Storage.ARENA:
+            return self._arena_address + MARGIN + address.offset
+        if address.storage is Storage.STATE:
+            return self._state_address + address.offset
+        return 0
+
+    def _fill(self, threads: int, launches: int) -> None:
+        table = self._table
+        table[DriverArgument.LAUNCHES] = self._records.ctypes.data
+        table[DriverArgument.LAST] = launches
+        table[DriverArgument.BOUNDS] = self._bounds.ctypes.data
+        table[DriverArgument.THREADS] = threads
+        table[DriverArgument.ARRIVALS] = self._counter.ctypes.data
+        table[DriverArgument.YIELD] = _libc("sched_yield")
+        table[DriverArgument.STAMPS] = self._stamps.ctypes.data
+
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Run on checked, contiguous inputs; outputs are new arrays in memory order."""
+        if self._closed:
+            raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
+        tensors = self._plan.tensors
+        outputs = {
+            tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
+        }
+        for name, array in (*inputs.items(), *outputs.items()):
+            for table, position, offset in self._patches.get(name, ()):
+                table[position] = array.ctypes.data + offset
+        if self._workers is not None:
+            self._table[DriverArgument.EXPECTED] = self._counter[0]
+            self._workers.start()
+        self._drive(self._table.ctypes.data, 0, 0)
+        return outputs
+
+    def time_steps(self, inputs: Arrays, repeats: int) -> list[list[float]]:
+        """Run with a clock that is read between launches; the first run is not counted."""
+        self._table[DriverArgument.CLOCK] = _libc("clock_gettime")
+        times: list[list[float]] = [[] for _ in self._program.launches]
+        try:
+            for repeat in range(repeats + 1):
+                self.run(inputs)
+                seconds = self._stamps[:, 0] + self._stamps[:, 1] * 1e-9
+                taken = np.diff(seconds - seconds[0])
+                first = 0
+                for index, launches in enumerate(self._program.launches):
+                    if repeat:
+                        times[index].append(float(taken[first : first + len(launches)].sum()))
+                    first += len(launches)
+        finally:
+            self._table[DriverArgument.CLOCK] = 0
+        return times
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._closed = True
+        if self._workers is not None:
+            workers, self._workers = self._workers, None
+            workers.stop()
+
+
+def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
+    """Return zeros and the first address in them that is a multiple of 64."""
+    memory = np.zeros(size + 64, np.uint8)
+    return memory, -(-memory.ctypes.data // 64) * 64
+
+
+def _memory_shape(tensor: Tensor) -> tuple[int, ...]:
+    if len(tensor.shape) == 4 and tensor.layout is Layout.NHWC:
+        n, c, h, w = tensor.shape
+        return (n, h, w, c)
+    return tensor.shape
+
+
+def _libc(name: str) -> int:
+    """Return the address of a C library function, 0 where there is none."""
+    try:
+        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+    except (OSError, AttributeError, TypeError):
+        return 0

@@ -1,0 +1,251 @@
+"""``Session``: a model with memory of its own, ready to run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_sparse.backends.base import Program, StepChoice, prepare
+from edge_sparse.errors import InputError
+from edge_sparse.plan import Layout, Model, Op, Plan, Step, Tensor
+
+__all__ = ["Port", "Session", "StepTime", "load"]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output as the caller sees it.
+
+    ``shape`` is the array's shape in memory order: ``layout`` is ``nchw``, ``nhwc`` or ``rows``. Along ``symbol_axis``
+    (-1: none) an array may be shorter.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    layout: str
+    symbol_axis: int = -1
+
+    @staticmethod
+    def of(tensor: Tensor) -> Port:
+        """Return the port of an input or output tensor."""
+        if len(tensor.shape) == 4 and tensor.layout is Layout.NHWC:
+            n, c, h, w = tensor.shape
+            return Port(tensor.name, (n, h, w, c), tensor.dtype.numpy, "nhwc")
+        layout = "nchw" if len(tensor.shape) == 4 else "rows"
+        return Port(tensor.name, tensor.shape, tensor.dtype.numpy, layout, tensor.symbol_axis)
+
+    def check(self, array: object) -> npt.NDArray[Any]:
+        """Return the array, contiguous, or raise ``InputError`` with what is wrong."""
+        if not isinstance(array, np.ndarray):
+            found = type(array).__name__
+            raise InputError(
+                "INPUT_TYPE", f"input {self.name} is a {found}, not a NumPy array", "pass numpy.asarray(x, 'float32')"
+            )
+        if array.dtype != self.dtype:
+            raise InputError(
+                "INPUT_DTYPE", f"input {self.name} is {array.dtype}, not {self.dtype}", f"pass x.astype('{self.dtype}')"
+            )
+        if array.ndim != len(self.shape):
+            raise InputError(
+                "INPUT_RANK", f"input {self.name} has {array.ndim} axes: {array.shape}, not {self.shape}", self._hint()
+            )
+        fits = [
+            length == wanted or (axis == self.symbol_axis and 0 < length < wanted)
+            for axis, (length, wanted) in enumerate(zip(array.shape, self.shape, strict=True))
+        ]
+        if not all(fits):
+            if not fits[0] and all(fits[1:]) and self.layout != "rows":
+                raise InputError(
+                    "INPUT_BATCH",
+                    f"input {self.name} holds {array.shape[0]} images, the model was converted for {self.shape[0]}",
+                    f"run {self.shape[0]} at a time, or convert with --batch {array.shape[0]}",
+                )
+            raise InputError(
+                "INPUT_SHAPE", f"input {self.name} has shape {array.shape}, not {self.shape}", self._hint()
+            )
+        if not array.flags.c_contiguous:
+            raise InputError(
+                "INPUT_NOT_CONTIGUOUS",
+                f"input {self.name} is not C-contiguous (strides {array.strides})",
+                "pass numpy.ascontiguousarray(x)",
+            )
+        return array
+
+    def _hint(self) -> str:
+        return f"pass an array of shape {self.shape} ({self.layout})"
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Measured time of one step; ``flops`` counts the multiply-adds of stored weights twice, per run."""
+
+    index: int
+    name: str
+    op: Op
+    kernel: str
+    seconds_min: float
+    seconds_median: float
+    flops: int
+    kept_weights: int
+
+
+class Session:
+    """Runs one plan of a model. One thread at a time may use a session; ``fork`` makes more of them cheaply.
+
+    Make one with ``edge_sparse.load`` or ``Session.from_model``.
+    """
+
+    def __init__(self, model: Model, plan: Plan, backend: str, program: Program, threads: int) -> None:
+        self.model, self.plan, self.backend, self.threads = model, plan, backend, threads
+        self._program = program
+        self._executor = program.executor(threads)
+        self.inputs = tuple(Port.of(plan.tensors[number]) for number in plan.inputs)
+        self.outputs = tuple(Port.of(plan.tensors[number]) for number in plan.outputs)
+
+    @classmethod
+    def from_model(cls, model: Model, *, backend: str = "auto", threads: int | None = None, plan: str = "") -> Session:
+        """Make a session of a model in memory.
+
+        Parameters
+        ----------
+        model : Model
+            May be shared by sessions in many threads.
+        backend : {"auto", "numba", "reference"}
+            "auto" takes the fastest of this machine.
+        threads : int, optional
+            1 by default. Results do not depend on it.
+        plan : str
+            Name of the plan; the first by default.
+        """
+        threads = 1 if threads is None else threads
+        if not isinstance(threads, int) or not 1 <= threads <= 256:
+            raise InputError("THREADS_RANGE", f"{threads!r} threads", "ask for 1 to 256 threads")
+        names = [candidate.name for candidate in model.plans]
+        if plan and plan not in names:
+            raise InputError("PLAN_UNKNOWN", f"the model has no plan {plan!r}", f"it has {', '.join(names)}")
+        chosen = model.plan(plan)
+        name, program = prepare(backend, model, chosen)
+        return cls(model, chosen, name, program, threads)
+
+    def fork(self) -> Session:
+        """Return a session with memory of its own that shares kernels and weights, for another thread."""
+        return Session(self.model, self.plan, self.backend, self._program, self.threads)
+
+    def __call__(self, *arrays: npt.NDArray[Any]) -> Any:
+        """Run on one array per input, in order; returns the output, or a tuple when there are several."""
+        if len(arrays) != len(self.inputs):
+            names = ", ".join(port.name for port in self.inputs)
+            raise InputError("INPUT_COUNT", f"{len(arrays)} arrays for inputs {names}", f"pass {len(self.inputs)}")
+        outputs = self._executor.run({p.name: p.check(a) for p, a in zip(self.inputs, arrays, strict=True)})
+        results = tuple(outputs[port.name] for port in self.outputs)
+        return results[0] if len(results) == 1 else results
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Run on arrays by name and return new arrays by name."""
+        return self._executor.run(self._named(inputs))
+
+    def _named(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        names = [port.name for port in self.inputs]
+        if sorted(inputs) != sorted(names):
+            raise InputError("INPUT_NAME", f"inputs are named {sorted(inputs)}, not {sorted(names)}", "rename them")
+        return {port.name: port.check(inputs[port.name]) for port in self.inputs}
+
+    def profile(self, inputs: Mapping[str, npt.NDArray[Any]] | None = None, repeats: int = 20) -> list[StepTime]:
+        """Time every step over some runs, on random inputs by default."""
+        if repeats < 1:
+            raise InputError("REPEATS_RANGE", f"{repeats} repeats", "ask for at least one")
+        times = self._executor.time_steps(self._named(inputs or self.random_inputs()), repeats)
+        return [
+            StepTime(
+                choice.index,
+                choice.name,
+                choice.op,
+                choice.kernel,
+                min(seconds),
+                statistics.median(seconds),
+                _flops(self.model, self.plan, self.plan.steps[choice.index]),
+                _kept(self.model, self.plan.steps[choice.index]),
+            )
+            for choice, seconds in zip(self.choices, times, strict=True)
+        ]
+
+    def random_inputs(self, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
+        """Return normally distributed float inputs (zeros for integers) that fit the model."""
+        generator = np.random.default_rng(seed)
+        return {
+            port.name: generator.standard_normal(port.shape, np.float32)
+            if port.dtype == np.float32
+            else np.zeros(port.shape, port.dtype)
+            for port in self.inputs
+        }
+
+    @property
+    def choices(self) -> tuple[StepChoice, ...]:
+        """What the backend runs for each step."""
+        return tuple(self._program.choices)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory for activations."""
+        return self.plan.arena_bytes
+
+    def explain(self) -> str:
+        """Return a table: what runs for each step, sparse or dense, and why."""
+        rows = [("#", "step", "op", "kernel", "kept", "why")]
+        for choice in self.choices:
+            kept = "" if choice.density is None else f"{choice.density:.0%}"
+            row = (str(choice.index), choice.name, choice.op.name.lower(), choice.kernel, kept, choice.reason)
+            rows.append(row)
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]]) for row in rows]
+        return "\n".join([f"backend {self.backend}, {self.threads} thread(s)", *(line.rstrip() for line in lines)])
+
+    def close(self) -> None:
+        """Stop the session's threads; a closed session cannot run."""
+        self._executor.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _kept(model: Model, step: Step) -> int:
+    matrix = int(step.attributes.get("matrix", -1))
+    return model.matrices[matrix].kept_weights if matrix >= 0 else 0
+
+
+def _flops(model: Model, plan: Plan, step: Step) -> int:
+    y = plan.tensors[step.outputs[0]]
+    if step.op is Op.SPMM:
+        rows = model.matrices[int(step.attributes["matrix"])].rows
+        return 2 * _kept(model, step) * (y.size // rows)
+    if step.op is Op.DWCONV:
+        return 2 * y.size * int(step.attributes["kernel_h"] * step.attributes["kernel_w"])
+    return 0
+
+
+def load(path: str | os.PathLike[str], *, backend: str = "auto", threads: int | None = None, plan: str = "") -> Session:
+    """Open an ``.egs`` file and return a session.
+
+    The file is validated completely before anything runs. See ``Session.from_model`` for the parameters.
+
+    Raises
+    ------
+    FileFormatError
+        The file breaks a rule of the format; ``code`` names it.
+    BackendError
+        The backend cannot run here.
+    """
+    from edge_sparse.format.reader import read_model
+
+    return Session.from_model(read_model(Path(path)), backend=backend, threads=threads, plan=plan)
