@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.errors import PruningError
+from edge_sparse.format.integer_packing import INTEGER_LIMIT, TILE_COLUMNS, pack_integers, unpack_integers
 from edge_sparse.plan import Band, DType, SparseMatrix
 
-__all__ = ["GROUPS", "bands_of", "dense", "pack_dense"]
+__all__ = ["GROUPS", "bands_of", "dense", "float_values", "pack_dense"]
 
 #: Group sizes of the format.
 GROUPS = (1, 2, 4, 8, 16, 32)
@@ -31,7 +32,9 @@ def bands_of(rows: int, group: int) -> tuple[Band, ...]:
     return tuple(bands)
 
 
-def pack_dense(name: str, weights: npt.NDArray[np.float32], group: int, *, dtype: DType = DType.F32) -> SparseMatrix:
+def pack_dense(
+    name: str, weights: npt.NDArray[np.float32], group: int, *, dtype: DType = DType.F32, segment: int = 0
+) -> SparseMatrix:
     """Pack a matrix, dropping every group (``group`` rows x 1 column) whose weights are all zero.
 
     Parameters
@@ -40,10 +43,14 @@ def pack_dense(name: str, weights: npt.NDArray[np.float32], group: int, *, dtype
     group : int
         One of ``GROUPS``; rows that it does not divide get bands of smaller groups.
     dtype : DType
-        ``F32`` or ``F16``.
+        ``F32``, ``F16``, or ``S8``, ``S4``, ``TERNARY`` with float16 scales per row and segment.
+    segment : int
+        Columns that share a scale, 0 for all; a multiple of 4. Integer values only.
     """
-    if dtype not in (DType.F32, DType.F16):
+    if dtype not in (DType.F32, DType.F16, *INTEGER_LIMIT):
         raise PruningError("DTYPE_UNSUPPORTED", f"packing to {dtype.name} is not supported", "use F32 or F16")
+    if segment and (dtype not in INTEGER_LIMIT or segment % TILE_COLUMNS):
+        raise PruningError("SEGMENT_UNSUPPORTED", f"segments of {segment} {dtype.name} columns", "use a multiple of 4")
     if weights.ndim != 2:
         raise PruningError("WEIGHTS_RANK", f"weights of {name} have {weights.ndim} axes instead of 2", "reshape them")
     rows, columns = weights.shape
@@ -54,29 +61,44 @@ def pack_dense(name: str, weights: npt.NDArray[np.float32], group: int, *, dtype
         keep = (block != 0).any(axis=1)
         counts.append(keep.sum(axis=1, dtype=np.uint32))
         indices.append(np.nonzero(keep)[1].astype(np.uint32))
-        values.append(block.transpose(0, 2, 1)[keep].astype(dtype.numpy).ravel())
-    return SparseMatrix(
-        name=name,
-        rows=rows,
-        columns=columns,
-        bands=bands,
-        counts=np.concatenate(counts or [np.zeros(0, np.uint32)]),
-        indices=np.concatenate(indices or [np.zeros(0, np.uint32)]),
-        dtype=dtype,
-        values=np.concatenate(values or [np.zeros(0, dtype.numpy)]),
+        if dtype not in INTEGER_LIMIT:
+            values.append(block.transpose(0, 2, 1)[keep].astype(dtype.numpy).ravel())
+    all_counts = np.concatenate(counts or [np.zeros(0, np.uint32)])
+    all_indices = np.concatenate(indices or [np.zeros(0, np.uint32)])
+    packed: npt.NDArray[np.generic] = np.concatenate(values or [np.zeros(0, dtype.numpy)])
+    scales = None
+    if dtype in INTEGER_LIMIT:
+        packed, scales = pack_integers(weights, bands, all_counts, all_indices, segment, dtype)
+    return SparseMatrix(name, rows, columns, bands, all_counts, all_indices, dtype, packed, segment, scales)
+
+
+def float_values(matrix: SparseMatrix) -> npt.NDArray[np.generic]:
+    """Return the kept weights, strip after strip, each kept column's group together; integers are scaled."""
+    if matrix.dtype not in INTEGER_LIMIT:
+        return matrix.values
+    assert matrix.scales is not None
+    return unpack_integers(
+        matrix.values,
+        matrix.scales,
+        matrix.bands,
+        matrix.counts,
+        matrix.indices,
+        matrix.columns,
+        matrix.segment,
+        matrix.dtype,
     )
 
 
 def dense(matrix: SparseMatrix) -> npt.NDArray[np.float32]:
     """Return the matrix as a dense float32 array of shape (rows, columns)."""
     result = np.zeros((matrix.rows, matrix.columns), np.float32)
-    starts = matrix.starts
+    starts, values = matrix.starts, float_values(matrix)
     strip = value = 0
     for band in matrix.bands:
         counts = matrix.counts[strip : strip + band.strips]
         columns = matrix.indices[starts[strip] : starts[strip + band.strips]]
         size = columns.size * band.group
-        block = matrix.values[value : value + size].reshape(columns.size, band.group)
+        block = values[value : value + size].reshape(columns.size, band.group)
         rows = band.first_row + np.repeat(np.arange(band.strips), counts) * band.group
         result[rows[:, None] + np.arange(band.group), columns[:, None]] = block
         strip += band.strips

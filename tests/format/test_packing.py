@@ -54,7 +54,7 @@ def test_half_precision_rounds():
     [
         (lambda: pack_dense("w", np.ones((4, 4), np.float32), 3), "GROUP_UNKNOWN"),
         (lambda: pack_dense("w", np.ones(4, np.float32), 4), "WEIGHTS_RANK"),
-        (lambda: pack_dense("w", np.ones((4, 4), np.float32), 4, dtype=DType.S8), "DTYPE_UNSUPPORTED"),
+        (lambda: pack_dense("w", np.ones((4, 4), np.float32), 4, dtype=DType.S32), "DTYPE_UNSUPPORTED"),
     ],
 )
 def test_errors(call, code):

@@ -45,7 +45,7 @@ class SpmmNhwc(SpmmKernel):
         return f"spmm_f32_gs{self.group}x1_nhwc_{tile}_x{self.x_pixel}_{self.epilogue.name}"
 
     def block(self, k: KernelBuilder, tiles: tuple[Any, Any], strips: tuple[Any, Any]) -> None:
-        """Loop over strips outermost: a strip's weights stay in the first-level cache while a block of pixels passes."""
+        """Loop over strips outermost, whose weights stay in the first-level cache while a block of pixels passes."""
         with k.loop(*strips) as strip:
             first, count, offsets, values = self.strip(k, strip)
             with k.loop(0, self.group, self.vectors * self.lanes) as inside:

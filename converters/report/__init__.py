@@ -1,0 +1,1 @@
+"""The report of a conversion, for people and for machines."""
