@@ -12,6 +12,7 @@ from edge_sparse.converters.pruning.groups import as_weight, expand_groups, grou
 from edge_sparse.converters.pruning.layers import LayerRequest, requests_of
 from edge_sparse.converters.pruning.options import PruneOptions
 from edge_sparse.converters.pruning.patterns import LayerPattern, density_at, reason_for_dense
+from edge_sparse.converters.pruning.speed import SpeedLimit
 
 from edge_sparse.errors import PruningError
 
@@ -28,7 +29,7 @@ class PruneResult:
     patterns: dict[str, LayerPattern]
 
 
-def prune_graph(graph: Graph, options: PruneOptions, *, break_even_density: float = 0.95) -> PruneResult:
+def prune_graph(graph: Graph, options: PruneOptions, *, break_even_density: float | SpeedLimit = 0.95) -> PruneResult:
     """Return a new graph in which the groups of least magnitude are zero.
 
     Layers for which the sparse form does not pay keep all their weights: their zeros would cost accuracy for nothing.
@@ -39,8 +40,8 @@ def prune_graph(graph: Graph, options: PruneOptions, *, break_even_density: floa
         Left as it is.
     options : PruneOptions
         What to drop.
-    break_even_density : float
-        Layers that would keep more than this share of their weights stay dense.
+    break_even_density : float or SpeedLimit
+        Layers that would keep more than this share of their weights stay dense; one number, or per operator and group.
     """
     requests = requests_of(graph, options)
     chosen = [request for request in requests if request.sparsity]
@@ -124,7 +125,7 @@ def _keep_globally(
 
 
 def _apply(
-    graph: Graph, result: Graph, request: LayerRequest, mask: npt.NDArray[np.bool_] | None, limit: float
+    graph: Graph, result: Graph, request: LayerRequest, mask: npt.NDArray[np.bool_] | None, limit: float | SpeedLimit
 ) -> LayerPattern:
     """Zero a layer's weights in ``result`` if that pays, and describe the layer."""
     layer, matrices = request.layer, request.layer.matrices(graph)

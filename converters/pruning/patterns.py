@@ -10,6 +10,7 @@ from edge_sparse.converters.graph import Graph
 from edge_sparse.converters.pruning.break_even import break_even_density
 from edge_sparse.converters.pruning.groups import group_density, widest_group
 from edge_sparse.converters.pruning.layers import Layer, layers_of
+from edge_sparse.converters.pruning.speed import SpeedLimit
 
 __all__ = ["LayerPattern", "density_at", "detect_patterns", "reason_for_dense"]
 
@@ -45,18 +46,18 @@ def density_at(matrices: npt.NDArray[np.floating], group: int) -> float:
     return float(np.mean([group_density(matrix, group) for matrix in matrices]))
 
 
-def reason_for_dense(layer: Layer, group: int, density: float, limit: float) -> str:
+def reason_for_dense(layer: Layer, group: int, density: float, limit: float | SpeedLimit) -> str:
     """Return why a layer of this density does not pay when sparse, or an empty text when it does."""
     rows = layer.shape[0] // layer.groups
     columns = layer.shape[1] * layer.taps
     if density > break_even_density(rows, columns, group):
         return f"sparse form would be larger: {1 - density:.1%} of the weights are dropped as gs{group}x1"
-    if density > limit:
+    if density > (limit(layer.operator, group) if callable(limit) else limit):
         return f"too few zeros to pay: {1 - density:.1%} of the weights are dropped as gs{group}x1"
     return ""
 
 
-def _detect(layer: Layer, matrices: npt.NDArray[np.floating], limit: float) -> LayerPattern:
+def _detect(layer: Layer, matrices: npt.NDArray[np.floating], limit: float | SpeedLimit) -> LayerPattern:
     if layer.operator == "depthwise":
         return LayerPattern(layer.node, layer.operator, 1, density_at(matrices, 1), False, "depthwise")
     group = min(widest_group(matrix)[0] for matrix in matrices)
@@ -71,13 +72,13 @@ def _detect(layer: Layer, matrices: npt.NDArray[np.floating], limit: float) -> L
     return LayerPattern(layer.node, layer.operator, group, density, sparse, reason or f"zeros found as gs{group}x1")
 
 
-def detect_patterns(graph: Graph, *, break_even_density: float = 0.95) -> dict[str, LayerPattern]:
+def detect_patterns(graph: Graph, *, break_even_density: float | SpeedLimit = 0.95) -> dict[str, LayerPattern]:
     """Find the pattern of each layer of a model that was pruned before, by node name.
 
     Parameters
     ----------
-    break_even_density : float
-        Layers that keep more than this share of their weights stay dense.
+    break_even_density : float or SpeedLimit
+        Layers that keep more than this share of their weights stay dense; one number, or per operator and group.
     """
     return {
         layer.node: _detect(layer, layer.matrices(graph), break_even_density)
