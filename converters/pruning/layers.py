@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
-from edge_sparse.converters.graph import Graph, Node
+from edge_sparse.converters.graph import Graph
 from edge_sparse.converters.pruning.groups import as_matrices
 from edge_sparse.converters.pruning.options import LayerOverride, PruneOptions
 
 from edge_sparse.errors import PruningError
 
-__all__ = ["Layer", "LayerRequest", "layers_of", "requests_of"]
+__all__ = ["Layer", "LayerRequest", "layers_of", "operator_of", "requests_for", "requests_of"]
 
 #: A k x k convolution of at most this many input channels is a stem: little work, and pruning it costs accuracy.
 STEM_CHANNELS = 4
@@ -52,8 +53,9 @@ class Layer:
         return graph.constant(self.weight)  # type: ignore[return-value]
 
 
-def _operator(node: Node, shape: tuple[int, ...], groups: int) -> str:
-    if node.op == "linear":
+def operator_of(shape: tuple[int, ...], groups: int) -> str:
+    """Return the kind of a layer by the shape of its weight, (M, K) or (O, I/groups, KH, KW)."""
+    if len(shape) == 2:
         return "linear"
     if groups > 1 and shape[1] == 1:
         return "depthwise"
@@ -73,7 +75,7 @@ def layers_of(graph: Graph) -> list[Layer]:
             continue
         groups = int(node.attributes.get("groups", 1)) if node.op == "conv" else 1  # type: ignore[call-overload]
         shape = tuple(weight.data.shape)
-        layers.append(Layer(node.name, _operator(node, shape, groups), weight.name, shape, groups))
+        layers.append(Layer(node.name, operator_of(shape, groups), weight.name, shape, groups))
     return layers
 
 
@@ -115,8 +117,12 @@ def _request(layer: Layer, options: PruneOptions) -> LayerRequest:
 
 
 def requests_of(graph: Graph, options: PruneOptions) -> list[LayerRequest]:
+    """Return what the options ask of every layer of a graph."""
+    return requests_for(layers_of(graph), options)
+
+
+def requests_for(layers: Sequence[Layer], options: PruneOptions) -> list[LayerRequest]:
     """Return what the options ask of every layer; an override that matches no layer is an error."""
-    layers = layers_of(graph)
     for pattern in options.overrides:
         if not any(fnmatchcase(layer.node, pattern) for layer in layers):
             names = ", ".join(layer.node for layer in layers[:8])

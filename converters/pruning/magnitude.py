@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from edge_sparse.converters.graph import Graph, Value
-from edge_sparse.converters.pruning.groups import as_weight, expand_groups, group_scores, group_sizes, keep_best
+from edge_sparse.converters.pruning.groups import as_weight
 from edge_sparse.converters.pruning.layers import LayerRequest, requests_of
+from edge_sparse.converters.pruning.masks import magnitude_masks
 from edge_sparse.converters.pruning.options import PruneOptions
 from edge_sparse.converters.pruning.patterns import LayerPattern, density_at, reason_for_dense
 from edge_sparse.converters.pruning.speed import SpeedLimit
@@ -17,8 +18,6 @@ from edge_sparse.converters.pruning.speed import SpeedLimit
 from edge_sparse.errors import PruningError
 
 __all__ = ["PruneResult", "prune_graph"]
-
-Array = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ def prune_graph(graph: Graph, options: PruneOptions, *, break_even_density: floa
     """
     requests = requests_of(graph, options)
     chosen = [request for request in requests if request.sparsity]
-    _check_finite(graph, chosen)
-    masks = _masks(graph, chosen, options)
+    masks = magnitude_masks(chosen, {r.layer.node: r.layer.matrices(graph) for r in chosen}, options)
     result = copy_graph(graph)
     patterns = {}
     for request in requests:
@@ -69,59 +67,6 @@ def copy_graph(graph: Graph) -> Graph:
         outputs=list(graph.outputs),
         input_layouts=dict(graph.input_layouts),
     )
-
-
-def _check_finite(graph: Graph, requests: list[LayerRequest]) -> None:
-    for request in requests:
-        if not np.isfinite(request.layer.data(graph)).all():
-            raise PruningError(
-                "WEIGHTS_NOT_FINITE",
-                f"layer {request.layer.node} holds NaN or infinite weights",
-                "repair the weights or leave the layer out with an override of sparsity 0",
-            )
-
-
-def _scores(request: LayerRequest, matrices: Array) -> npt.NDArray[np.float64]:
-    return np.stack([group_scores(matrix, request.group, "l1", request.taps) for matrix in matrices])
-
-
-def _masks(graph: Graph, requests: list[LayerRequest], options: PruneOptions) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return a mask ``[matrices, rows, columns]`` per node."""
-    scores, sizes, keeps = [], [], []
-    for request in requests:
-        matrices = request.layer.matrices(graph)
-        scores.append(_scores(request, matrices))
-        size = group_sizes(matrices.shape[1], matrices.shape[2], request.group, request.taps)
-        sizes.append(np.broadcast_to(size, scores[-1].shape))
-        if options.scope == "layer":
-            keeps.append(keep_best(scores[-1], sizes[-1], request.sparsity))
-    if options.scope == "global" and requests:
-        keeps = _keep_globally(graph, requests, scores, sizes, options.sparsity)
-    masks = {}
-    for request, keep in zip(requests, keeps, strict=True):
-        rows = request.layer.matrices(graph).shape[1]
-        masks[request.layer.node] = np.stack([expand_groups(k, rows, request.group, request.taps) for k in keep])
-    return masks
-
-
-def _keep_globally(
-    graph: Graph,
-    requests: list[LayerRequest],
-    scores: list[npt.NDArray[np.float64]],
-    sizes: list[npt.NDArray[np.int64]],
-    sparsity: float,
-) -> list[npt.NDArray[np.bool_]]:
-    """Rank the groups of all layers together; layers with a sparsity of their own are ranked alone."""
-    keeps = [keep_best(s, n, request.sparsity) for request, s, n in zip(requests, scores, sizes, strict=True)]
-    shared = [i for i, request in enumerate(requests) if request.sparsity == sparsity]
-    if not shared:
-        return keeps
-    scales = [float(np.sqrt(np.mean(np.square(requests[i].layer.data(graph), dtype=np.float64)))) for i in shared]
-    ranked = [scores[i].ravel() / (scale or 1.0) for i, scale in zip(shared, scales, strict=True)]
-    kept = keep_best(np.concatenate(ranked), np.concatenate([sizes[i].ravel() for i in shared]), sparsity)
-    for i, part in zip(shared, np.split(kept, np.cumsum([r.size for r in ranked])[:-1]), strict=True):
-        keeps[i] = part.reshape(scores[i].shape)
-    return keeps
 
 
 def _apply(
