@@ -17,6 +17,10 @@ __all__ = ["conv", "linear", "spmm_attributes"]
 #: Kept weights beyond half of a usual 512 KiB second-level cache are streamed once, strips outermost.
 STREAMED_WEIGHT_BYTES = 256 * 1024
 
+#: An NHWC product over at most this many input channels reads a CHW copy of the caller's CHW image. Interleaving
+#: 3x224x224 pixels takes 130 us on Zen 4, copying their rows 30.
+NARROW_CHANNELS = 4
+
 _NO_WINDOW = {
     "kernel_h": 1,
     "kernel_w": 1,
@@ -164,6 +168,8 @@ def _spmm_source(draft: Draft, node: Node, window: dict[str, int]) -> tuple[Draf
     """Return what the SPMM reads: the image, its phases, or for a strided 1x1 the one phase that it needs."""
     name = node.inputs[0]
     stride = (window["stride_h"], window["stride_w"])
+    if draft.layout is Layout.NHWC and _is_narrow_input(draft.value(name)):
+        return draft.planes(name), False, window
     if draft.layout is Layout.NHWC or stride == (1, 1):
         return draft.image(name), False, window
     reads_one_phase = window == {**_NO_WINDOW, "stride_h": stride[0], "stride_w": stride[1]}
@@ -177,6 +183,11 @@ def _spmm_source(draft: Draft, node: Node, window: dict[str, int]) -> tuple[Draf
     sampled = draft.temporary(f"{node.name}.sampled", (batch, x.shape[1], height, width), image=True)
     subsample_into(draft, f"{node.name}.subsample", x, sampled, stride)
     return sampled, False, dict(_NO_WINDOW)
+
+
+def _is_narrow_input(tensor: DraftTensor) -> bool:
+    """Whether a value is a caller's CHW array of few channels: copied as planes, it moves in whole rows."""
+    return tensor.storage is Storage.INPUT and tensor.layout is Layout.CHW and tensor.shape[1] <= NARROW_CHANNELS
 
 
 def _splits_phases(draft: Draft, node: Node, stride: tuple[int, int]) -> bool:

@@ -154,6 +154,10 @@ class Draft:
             )
         return self._as_layout(self.value(name), self.layout)
 
+    def planes(self, name: str) -> DraftTensor:
+        """Return the value as a CHW image in the arena, whatever the layout of the others."""
+        return self._as_layout(self.value(name), Layout.CHW)
+
     def row_major(self, name: str, *, from_input: bool = False) -> DraftTensor:
         """Return the value as a row-major tensor in the arena (or the caller's input, with ``from_input``)."""
         tensor = self.value(name)

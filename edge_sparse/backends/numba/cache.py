@@ -15,7 +15,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ObjectCache", "default_cache"]
+__all__ = ["ObjectCache", "cache_folder", "default_cache"]
 
 #: Part of every key; to be raised when the meaning of an entry changes.
 CACHE_VERSION = "1"
@@ -23,8 +23,11 @@ CACHE_VERSION = "1"
 SIZE_LIMIT = 64 << 20
 
 
-def _folder() -> Path:
+def cache_folder() -> Path | None:
+    """Return where the user's cache is or would be, None when it is turned off."""
     named = os.environ.get("EDGE_SPARSE_CACHE_DIR")
+    if named == "off":
+        return None
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -92,9 +95,9 @@ def default_cache() -> ObjectCache:
 
     ``EDGE_SPARSE_CACHE_DIR`` names another folder; ``EDGE_SPARSE_CACHE_DIR=off`` turns the cache off.
     """
-    if os.environ.get("EDGE_SPARSE_CACHE_DIR") == "off":
+    folder = cache_folder()
+    if folder is None:
         return ObjectCache(None)
-    folder = _folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()

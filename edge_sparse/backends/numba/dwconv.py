@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.dwconv_chw import DepthwiseArgument, DwconvChw, choose_depthwise_tile
-from edge_sparse.backends.numba.dwconv_nhwc import DwconvNhwc
+from edge_sparse.backends.numba.dwconv_nhwc import DwconvNhwc, choose_nhwc_tile
 from edge_sparse.backends.numba.launch import Address, Launch, address_of, advance
 from edge_sparse.backends.numba.spmm_kernel import Epilogue
 from edge_sparse.plan import VECTOR_SLACK, Layout, Tensor
 
 __all__ = ["dwconv_launch"]
 
-#: Output pixels of an NHWC tile: with 4, each input pixel of a 3x3 window is loaded 1.5 times instead of 3.
-NHWC_PIXELS = 4
+#: NHWC work units that an image is cut into at least, so that threads share it.
+NHWC_UNITS = 8
 
 
 def dwconv_launch(
@@ -44,9 +44,24 @@ def dwconv_launch(
         emitter = DwconvChw(kernel, stride, dilation, height, width, rows, lanes, epilogue)
     else:
         lanes = min(compiler.target.lanes, 1 << (channels.bit_length() - 1))
-        pixels = min(NHWC_PIXELS, width)
+        rows, pixels = choose_nhwc_tile(compiler.target, kernel[0] * kernel[1], height, width)
+        segments = min(-(-NHWC_UNITS // -(-channels // lanes)), -(-height // rows))
+        segment = -(-height // segments)
+        rows = min(rows, height - (-(-height // segment) - 1) * segment)
         emitter = DwconvNhwc(
-            kernel, stride, dilation, channels, width, x.strides[3], y.strides[3], pixels, lanes, epilogue
+            kernel,
+            stride,
+            dilation,
+            channels,
+            height,
+            width,
+            x.strides[3],
+            y.strides[3],
+            rows,
+            pixels,
+            segment,
+            lanes,
+            epilogue,
         )
     first = -a["pad_top"] * x.strides[2] - a["pad_left"] * x.strides[3]
     arguments = {
@@ -55,7 +70,6 @@ def dwconv_launch(
         DepthwiseArgument.WEIGHTS: weights,
         DepthwiseArgument.BIAS: 0 if bias is None else bias,
         DepthwiseArgument.CHANNELS: channels,
-        DepthwiseArgument.ROWS: height,
         DepthwiseArgument.X_IMAGE_STRIDE: x.strides[0],
         DepthwiseArgument.X_PLANE_STRIDE: x.strides[1],
         DepthwiseArgument.X_ROW_STRIDE: x.strides[2],
@@ -64,5 +78,5 @@ def dwconv_launch(
         DepthwiseArgument.Y_ROW_STRIDE: y.strides[2],
     }
     name = compiler.emit(emitter.name, emitter.emit)
-    units = batch * (channels if y.layout is Layout.CHW else height)
+    units = batch * (channels if isinstance(emitter, DwconvChw) else emitter.units)
     return Launch(name, [arguments[argument] for argument in DepthwiseArgument], units)

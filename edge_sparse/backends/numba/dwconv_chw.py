@@ -16,7 +16,7 @@ __all__ = ["DepthwiseArgument", "DwconvChw", "choose_depthwise_tile"]
 class DepthwiseArgument(enum.IntEnum):
     """Positions in the kernel's argument table. ``X`` is the address that tap (0, 0) of pixel (0, 0) reads.
 
-    ``CHANNELS`` and the plane strides serve CHW, ``ROWS`` (of one image) serves NHWC.
+    ``CHANNELS`` and the plane strides serve CHW only.
     """
 
     X = 0
@@ -24,13 +24,12 @@ class DepthwiseArgument(enum.IntEnum):
     WEIGHTS = 2
     BIAS = 3
     CHANNELS = 4
-    ROWS = 5
-    X_IMAGE_STRIDE = 6
-    X_PLANE_STRIDE = 7
-    X_ROW_STRIDE = 8
-    Y_IMAGE_STRIDE = 9
-    Y_PLANE_STRIDE = 10
-    Y_ROW_STRIDE = 11
+    X_IMAGE_STRIDE = 5
+    X_PLANE_STRIDE = 6
+    X_ROW_STRIDE = 7
+    Y_IMAGE_STRIDE = 8
+    Y_PLANE_STRIDE = 9
+    Y_ROW_STRIDE = 10
 
 
 def choose_depthwise_tile(target: Target, height: int, width: int, row_stride: int, plane: int) -> tuple[int, int]:

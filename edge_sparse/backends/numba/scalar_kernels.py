@@ -1,4 +1,4 @@
-"""Kernels without a register tile, in Python for Numba: copies, pools, mean, softmax, borders.
+"""Kernels without a register tile, in Python for Numba: copies, pools, softmax, borders.
 
 Each takes ``(args, begin, end)``: the argument table and a range of work units. ``floats`` and ``integers`` turn an
 address into a pointer; the compiler puts Numba intrinsics in their place. Every kernel is one function, without calls,
@@ -15,8 +15,6 @@ __all__ = [
     "adaptive_avg_pool_f32",
     "copy_f32",
     "copy_indexed_f32",
-    "mean_f32_chw",
-    "mean_f32_nhwc",
     "pad_f32",
     "phase_split_f32",
     "pool_f32_chw",
@@ -87,12 +85,8 @@ def phase_split_f32(args: Any, begin: int, end: int) -> None:
             row = n * args[13] + plane * args[14] + i * args[15]
             line = n * args[9] + c * args[10] + (i * sh + ry) * args[11] + rx * xw
             real = inside if i * sh + ry < height else 0
-            if sw == 2 and xw == 1 and yw == 1:
-                for j in range(real):
-                    y[row + j] = x[line + 2 * j]
-            else:
-                for j in range(real):
-                    y[row + j * yw] = x[line + j * sw * xw]
+            for j in range(real):
+                y[row + j * yw] = x[line + j * sw * xw]
             for j in range(real, ow):
                 y[row + j * yw] = 0.0
 
@@ -201,48 +195,6 @@ def adaptive_avg_pool_f32(args: Any, begin: int, end: int) -> None:
                         total += x[n * args[7] + c * args[8] + v * args[9] + h * args[10]]
                 place = n * args[11] + c * args[12] + i * args[13] + j * args[14]
                 y[place] = total / ((bottom - top) * (right - left))
-
-
-def mean_f32_chw(args: Any, begin: int, end: int) -> None:
-    """Units are (image, channel). x, y, C, H, W, strides of x (image, channel, row), of y (image, channel).
-
-    Eight sums hide the latency of addition.
-    """
-    x, y = floats(args[0]), floats(args[1])
-    channels, height, width = args[2], args[3], args[4]
-    for unit in range(begin, end):
-        n, c = unit // channels, unit % channels
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for i in range(height):
-            line = n * args[5] + c * args[6] + i * args[7]
-            for j in range(0, width - 3, 4):
-                s0 += x[line + j]
-                s1 += x[line + j + 1]
-                s2 += x[line + j + 2]
-                s3 += x[line + j + 3]
-            for j in range(width - width % 4, width):
-                s0 += x[line + j]
-        y[n * args[8] + c * args[9]] = ((s0 + s1) + (s2 + s3)) / (height * width)
-
-
-def mean_f32_nhwc(args: Any, begin: int, end: int) -> None:
-    """Units are images. x, y, C, H, W, strides of x (image, row, pixel), of y (image, channel)."""
-    x, y = floats(args[0]), floats(args[1])
-    channels, height, width = args[2], args[3], args[4]
-    for n in range(begin, end):
-        for c in range(channels):
-            y[n * args[8] + c * args[9]] = 0.0
-        for i in range(height):
-            for j in range(width):
-                pixel = n * args[5] + i * args[6] + j * args[7]
-                if args[9] == 1:
-                    for c in range(channels):
-                        y[n * args[8] + c] += x[pixel + c]
-                else:
-                    for c in range(channels):
-                        y[n * args[8] + c * args[9]] += x[pixel + c]
-        for c in range(channels):
-            y[n * args[8] + c * args[9]] = y[n * args[8] + c * args[9]] / (height * width)
 
 
 def softmax_f32(args: Any, begin: int, end: int) -> None:

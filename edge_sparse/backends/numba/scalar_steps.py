@@ -8,6 +8,8 @@ import numpy.typing as npt
 from edge_sparse.backends.numba import scalar_kernels as kernels
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.launch import Launch, address_of, row_stride
+from edge_sparse.backends.numba.mean import mean_launch
+from edge_sparse.backends.numba.phase_split import phase_split_launch
 from edge_sparse.backends.numba.tiles import outside_pixels
 from edge_sparse.plan import Layout, Op, Step, Tensor
 
@@ -67,6 +69,9 @@ def _copy_indexed(compiler: KernelCompiler, x: Tensor, y: Tensor) -> Launch:
 
 def phase_split(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launch:
     """PHASE_SPLIT."""
+    vectors = phase_split_launch(compiler, step, x, y)
+    if vectors is not None:
+        return vectors
     numbers = [*x.shape[1:], _word(step, "stride_h"), _word(step, "stride_w"), *y.shape[2:], *x.strides, *y.strides]
     name = compiler.python(kernels.phase_split_f32)
     return Launch(name, [address_of(x), address_of(y), *numbers], y.shape[0] * y.shape[1])
@@ -96,13 +101,7 @@ def adaptive_avg_pool(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor
 
 def mean(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launch:
     """MEAN without its activation."""
-    y_strides = y.strides[:2]
-    if x.layout is Layout.NHWC:
-        numbers = [*x.shape[1:], x.strides[0], x.strides[2], x.strides[3], *y_strides]
-        return Launch(compiler.python(kernels.mean_f32_nhwc), [address_of(x), address_of(y), *numbers], x.shape[0])
-    numbers = [*x.shape[1:], *x.strides[:3], *y_strides]
-    units = x.shape[0] * x.shape[1]
-    return Launch(compiler.python(kernels.mean_f32_chw), [address_of(x), address_of(y), *numbers], units)
+    return mean_launch(compiler, x, y)
 
 
 def softmax(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launch:

@@ -24,10 +24,14 @@ __all__ = ["column_offsets", "float_values", "spmm_launches"]
 Attributes = Mapping[str, int | float]
 Value = int | Address | npt.NDArray[Any]
 
+#: What starting a tile of NHWC pixels costs, in pixels.
+TILE_OVERHEAD = 1
 #: Work units that a step is cut into at least, so that threads share it evenly.
 UNITS = 32
 #: NHWC pixels of one block: a quarter of a usual 512 KiB second-level cache.
 BLOCK_BYTES = 128 << 10
+#: The same where the weights exceed the cache and should pass once: half of 1 MiB.
+STREAMED_BLOCK_BYTES = 512 << 10
 
 
 def float_values(matrix: SparseMatrix) -> npt.NDArray[np.float32]:
@@ -152,11 +156,12 @@ def _tiling(
         steps = (row_stride(y), 0 if residual is None else row_stride(residual))
     else:
         pixel = x.strides[3] * int(attributes["stride_w"])
-        runs = _nhwc_runs(x, y, residual, attributes)
+        runs = _nhwc_runs(x, y, residual, attributes, limit)
         steps = (y.strides[3], 0 if residual is None else residual.strides[3])
     tiles = cut(runs, limit, 1, pixel, steps, y)
     kernel = SpmmNhwc(band.group, tiles.size, tiles.mixed, epilogue, lanes, vectors, pixel)
-    return kernel, tiles, max(1, BLOCK_BYTES // (4 * pixel * tiles.size))
+    block = STREAMED_BLOCK_BYTES if attributes["strips_outermost"] else BLOCK_BYTES
+    return kernel, tiles, max(1, block // (4 * pixel * tiles.size))
 
 
 def _flat_pixels(tensor: Tensor) -> int:
@@ -180,25 +185,31 @@ def _chw_runs(x: Tensor, y: Tensor, residual: Tensor | None, attributes: Attribu
     return [Run(n, 0, length, n * x.strides[0], n * y.strides[0], n * other) for n in range(y.shape[0])]
 
 
-def _nhwc_runs(x: Tensor, y: Tensor, residual: Tensor | None, attributes: Attributes) -> list[Run]:
-    """Return one run per image where one flat index addresses all tensors, else one per row."""
+def _nhwc_runs(x: Tensor, y: Tensor, residual: Tensor | None, attributes: Attributes, limit: int) -> list[Run]:
+    """Return one run per image or one per row, whichever takes fewer pixels and tiles of at most ``limit``.
+
+    Flat runs compute the gaps between rows too: 6 % of a 14x14 image whose consumer needs a border.
+    """
     tensors = [x, y] if residual is None else [x, y, residual]
     strides = (0,) * 4 if residual is None else residual.strides
-    if _flat(tensors, attributes):
-        length = _flat_pixels(y)
-        return [Run(n, 0, length, n * x.strides[0], n * y.strides[0], n * strides[0]) for n in range(y.shape[0])]
+    batch, _, height, width = y.shape
+    length = _flat_pixels(y)
+    by_row = height * (width + TILE_OVERHEAD * -(-width // limit))
+    if _flat(tensors, attributes) and length + TILE_OVERHEAD * -(-length // limit) <= by_row:
+        return [Run(n, 0, length, n * x.strides[0], n * y.strides[0], n * strides[0]) for n in range(batch)]
     step, row = int(attributes["stride_h"]), y.strides[2] // y.strides[3]
+    step = 1 if attributes["phase_split"] else step
     return [
         Run(
             n,
             i * row,
-            y.shape[3],
+            width,
             n * x.strides[0] + i * step * x.strides[2],
             n * y.strides[0] + i * y.strides[2],
             n * strides[0] + i * strides[2],
         )
-        for n in range(y.shape[0])
-        for i in range(y.shape[2])
+        for n in range(batch)
+        for i in range(height)
     ]
 
 
