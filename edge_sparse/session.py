@@ -158,6 +158,39 @@ class Session:
             raise InputError("INPUT_NAME", f"inputs are named {sorted(inputs)}, not {sorted(names)}", "rename them")
         return {port.name: port.check(inputs[port.name]) for port in self.inputs}
 
+    def classify(self, image: object, top: int = 5) -> list[tuple[str, float]]:
+        """Return the most probable labels of a picture with their probabilities, the best first.
+
+        Parameters
+        ----------
+        image : str, path, PIL.Image.Image or ndarray of uint8
+            Preprocessed as the model's image record says; see ``edge_sparse.image.preprocess``.
+        top : int
+            Number of labels.
+
+        Raises
+        ------
+        InputError
+            The model has no image record (``IMAGE_RECORD_MISSING``), another kind of input, or the picture is unusable.
+        """
+        from edge_sparse.classification import class_probabilities, ends_in_softmax, top_labels
+        from edge_sparse.image import preprocess
+
+        if top < 1:
+            raise InputError("TOP_RANGE", f"the best {top} labels", "ask for at least one")
+        record = self.model.image
+        if record is None:
+            raise InputError(
+                "IMAGE_RECORD_MISSING",
+                "the model does not say how an image becomes its input",
+                "convert it with --image, or preprocess yourself and pass an array",
+            )
+        x = preprocess(image, record)
+        port = self.inputs[0]
+        scores = self.run({port.name: np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if port.layout == "nhwc" else x})
+        probabilities = class_probabilities(scores[self.outputs[0].name], normalised=ends_in_softmax(self.plan))
+        return top_labels(probabilities, self.model.labels, top)
+
     def profile(self, inputs: Mapping[str, npt.NDArray[Any]] | None = None, repeats: int = 20) -> list[StepTime]:
         """Time every step over some runs, on random inputs by default."""
         if repeats < 1:
@@ -191,6 +224,11 @@ class Session:
     def choices(self) -> tuple[StepChoice, ...]:
         """What the backend runs for each step."""
         return tuple(self._program.choices)
+
+    @property
+    def flops(self) -> int:
+        """Twice the multiply-adds of stored weights in one run."""
+        return sum(_flops(self.model, self.plan, step) for step in self.plan.steps)
 
     @property
     def arena_bytes(self) -> int:
