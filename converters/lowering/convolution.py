@@ -51,7 +51,8 @@ def spmm_attributes(draft: Draft, name: str, weights: npt.NDArray[np.float32], g
 def default_group(draft: Draft, rows: int, *, image: bool) -> int:
     """Return the group size of a layer that was not pruned: the one whose dense kernel is fastest."""
     if not image:
-        return 16
+        # One pixel: memory decides, and twice as many streams of weights read 1.3 times as fast (Zen 4).
+        return 32 if rows >= 32 else 16
     if draft.layout is Layout.CHW:
         return 8
     return 32 if rows >= 32 else 16

@@ -1,4 +1,4 @@
-"""``dwconv_f32_nhwc``: depthwise convolution, channels in the vector lanes, several pixels of several rows in registers.
+"""``dwconv_f32_nhwc``: depthwise convolution, channels in the lanes, several pixels of several rows in registers.
 
 One vector of channels passes over all pixels before the next: its pixels are one cache line each, so a line comes from
 the second-level cache once and its neighbours' windows find it in the first (measured on Zen 4, 14x14x512: 50 us with
@@ -30,7 +30,7 @@ def choose_nhwc_tile(target: Target, taps: int, height: int, width: int) -> tupl
 class DwconvNhwc:
     """Emitter of one kernel; work units are (image, vector of channels, segment of rows).
 
-    ``x_pixel`` and ``y_pixel`` are the distances of neighbouring pixels in elements; ``rows`` x ``pixels`` is a tile and
+    ``x_pixel`` and ``y_pixel`` are the distances of neighbouring pixels in elements; ``rows`` x ``pixels`` is a tile,
     ``segment`` the rows of a work unit.
     """
 
@@ -88,7 +88,8 @@ class DwconvNhwc:
                 with k.loop(0, k.integer(self.width), self.pixels) as left:
                     column = k.minimum(left, k.integer(self.width - self.pixels))
                     tile_x = k.at(line_x, b.mul(column, k.integer(self.stride[1] * self.x_pixel)))
-                    self._tile(k, tile_x, k.at(line_y, b.mul(column, k.integer(self.y_pixel))), weights, weight, initial)
+                    tile_y = k.at(line_y, b.mul(column, k.integer(self.y_pixel)))
+                    self._tile(k, tile_x, tile_y, weights, weight, initial)
 
     def _tile(self, k: KernelBuilder, x: Any, y: Any, weights: Any, weight: list[Any] | None, initial: Any) -> None:
         b, (kernel_h, kernel_w) = k.b, self.kernel

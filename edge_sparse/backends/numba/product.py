@@ -21,7 +21,7 @@ ROW_ALIGNMENT = 16
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _POINTWISE = {
     **dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1),
-    **dict.fromkeys(("pad_top", "pad_left", "phase_split"), 0),
+    **dict.fromkeys(("pad_top", "pad_left", "phase_split", "strips_outermost"), 0),
 }
 
 
