@@ -13,12 +13,17 @@ __all__ = ["Graph", "Node", "Value"]
 
 @dataclass
 class Value:
-    """An edge of the graph: a named array of known shape. Constants carry ``data``."""
+    """An edge of the graph: a named array of known shape. Constants carry ``data``.
+
+    ``origin`` is the name of the source's parameter that a constant came from. Passes keep it as long as the constant
+    has the parameter's shape and is zero wherever the parameter is, so a mask of the one is a mask of the other.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic] = field(default_factory=lambda: np.dtype(np.float32))
     data: npt.NDArray[np.generic] | None = None
+    origin: str = ""
 
 
 @dataclass
@@ -43,7 +48,7 @@ OPERATIONS: Mapping[str, str] = {
     "conv": "x, weight (O, I/groups, KH, KW), [bias], [residual]; "
     "stride, dilation (pairs), padding (t, l, b, r), groups, activation",
     "linear": "x (..., K), weight (M, K), [bias]; activation",
-    "batch_norm": "x, scale, shift (per channel, already folded from the four statistics)",
+    "batch_norm": "x, scale, shift (per channel, already folded from the four statistics); activation",
     "activation": "x; activation",
     "add": "a, b; activation. b has a's shape, or one value per channel, or one element",
     "mul": "a, b; activation. As add",
@@ -51,10 +56,13 @@ OPERATIONS: Mapping[str, str] = {
     "max_pool": "x; kernel, stride, dilation (pairs), padding (t, l, b, r)",
     "avg_pool": "x; kernel, stride (pairs), padding (t, l, b, r), count_include_pad",
     "adaptive_avg_pool": "x; output_size (pair)",
-    "mean": "x (N, C, H, W) over H and W; keepdim",
+    "mean": "x (N, C, H, W) over H and W; keepdim, activation",
     "softmax": "x; over the last axis",
     "pad": "x; padding (t, l, b, r), value",
     "reshape": "x; flattened order is kept; the target is the shape of the output value",
+    "subsample": "x; stride (pair): every stride-th row and column",
+    "select_channels": "x; channels: for every output channel the input channel that it copies",
+    "pad_channels": "x; before, after: zero channels",
 }
 
 
