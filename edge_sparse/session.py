@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_sparse.backends.base import Program, StepChoice, prepare
-from edge_sparse.errors import InputError
+from edge_sparse.backends.base import Executor, Program, StepChoice, prepare
+from edge_sparse.errors import BackendError, InputError
 from edge_sparse.plan import Layout, Model, Op, Plan, Step, Tensor
 
 __all__ = ["Port", "Session", "StepTime", "load"]
@@ -77,7 +79,7 @@ class Port:
                 f"input {self.name} is not C-contiguous (strides {array.strides})",
                 "pass numpy.ascontiguousarray(x)",
             )
-        return array
+        return array if array.flags.aligned else array.copy()
 
     def _hint(self) -> str:
         return f"pass an array of shape {self.shape} ({self.layout})"
@@ -98,7 +100,9 @@ class StepTime:
 
 
 class Session:
-    """Runs one plan of a model. One thread at a time may use a session; ``fork`` makes more of them cheaply.
+    """Runs one plan of a model.
+
+    Calls from several threads wait for each other; ``fork`` makes sessions cheaply that run at the same time.
 
     Make one with ``edge_sparse.load`` or ``Session.from_model``.
     """
@@ -107,6 +111,8 @@ class Session:
         self.model, self.plan, self.backend, self.threads = model, plan, backend, threads
         self._program = program
         self._executor = program.executor(threads)
+        self._lock = threading.Lock()
+        self._closed = False
         self.inputs = tuple(Port.of(plan.tensors[number]) for number in plan.inputs)
         self.outputs = tuple(Port.of(plan.tensors[number]) for number in plan.outputs)
 
@@ -129,8 +135,8 @@ class Session:
         if not isinstance(threads, int) or not 1 <= threads <= 256:
             raise InputError("THREADS_RANGE", f"{threads!r} threads", "ask for 1 to 256 threads")
         names = [candidate.name for candidate in model.plans]
-        if plan and plan not in names:
-            raise InputError("PLAN_UNKNOWN", f"the model has no plan {plan!r}", f"it has {', '.join(names)}")
+        if plan not in ("", *names) or not names:
+            raise InputError("PLAN_UNKNOWN", f"the model has no plan {plan!r}", f"it has {', '.join(names) or 'none'}")
         chosen = model.plan(plan)
         name, program = prepare(backend, model, chosen)
         return cls(model, chosen, name, program, threads)
@@ -144,13 +150,23 @@ class Session:
         if len(arrays) != len(self.inputs):
             names = ", ".join(port.name for port in self.inputs)
             raise InputError("INPUT_COUNT", f"{len(arrays)} arrays for inputs {names}", f"pass {len(self.inputs)}")
-        outputs = self._executor.run({p.name: p.check(a) for p, a in zip(self.inputs, arrays, strict=True)})
+        outputs = self.run({port.name: array for port, array in zip(self.inputs, arrays, strict=True)})
         results = tuple(outputs[port.name] for port in self.outputs)
         return results[0] if len(results) == 1 else results
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Run on arrays by name and return new arrays by name."""
-        return self._executor.run(self._named(inputs))
+        checked = self._named(inputs)
+        with self._turn() as executor:
+            return executor.run(checked)
+
+    @contextmanager
+    def _turn(self) -> Iterator[Executor]:
+        """Give the executor to one thread; none after ``close``."""
+        with self._lock:
+            if self._closed:
+                raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
+            yield self._executor
 
     def _named(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         names = [port.name for port in self.inputs]
@@ -195,7 +211,9 @@ class Session:
         """Time every step over some runs, on random inputs by default."""
         if repeats < 1:
             raise InputError("REPEATS_RANGE", f"{repeats} repeats", "ask for at least one")
-        times = self._executor.time_steps(self._named(inputs or self.random_inputs()), repeats)
+        checked = self._named(inputs or self.random_inputs())
+        with self._turn() as executor:
+            times = executor.time_steps(checked, repeats)
         return [
             StepTime(
                 choice.index,
@@ -248,7 +266,9 @@ class Session:
 
     def close(self) -> None:
         """Stop the session's threads; a closed session cannot run."""
-        self._executor.close()
+        with self._lock:
+            self._closed = True
+            self._executor.close()
 
     def __enter__(self) -> Session:
         return self

@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_sparse.cli.output_file import write_atomically
 from edge_sparse.errors import InputError, OutputFileError
+from edge_sparse.output_file import write_atomically
 
 __all__ = ["check_output", "read_array", "read_arrays", "read_inputs", "write_arrays"]
 

@@ -154,7 +154,8 @@ def _rich_table(table: Table) -> str:
     console = RichConsole()
     with console.capture() as captured:
         console.print(drawn)
-    return captured.get()
+    drawing: str = captured.get()
+    return drawing
 
 
 @contextmanager

@@ -11,11 +11,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_sparse.cli.arrays import read_array, read_arrays
 from edge_sparse.cli.console import Console
 from edge_sparse.cli.convert_options import parse_image, parse_overrides
-from edge_sparse.cli.output_file import check_writable
 from edge_sparse.errors import InputError
+from edge_sparse.output_file import check_writable
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 
@@ -36,6 +35,19 @@ more examples:
 
 A bare .pth holds weights without a network: write a function that builds the module and loads them.
 """
+
+
+#: The converter's stages in words.
+STAGES = {
+    "read": "reading the model",
+    "select": "choosing what to keep",
+    "lower": "planning memory and steps",
+    "verify": "comparing with the source",
+    "measure": "timing the layers",
+    "write": "writing",
+}
+#: What ``--json`` prints of the result.
+REPORTED = ("path", "bytes", "dense_bytes", "density", "layers", "verification", "flushed", "warnings", "reports")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,18 +97,22 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Check the options, convert, and print the summary."""
     if options.output is None and not options.dry_run:
         raise InputError("USAGE", "no output is named", "add -o model.egs, or --dry-run to only look")
-    for path, force in ((options.output, options.force), (options.report, True)):
-        if path and not options.dry_run:
-            check_writable(path, overwrite=force)
+    for path in filter(None, (options.output, options.report)):
+        if not options.dry_run:
+            check_writable(path, overwrite=options.force)
     arguments = _arguments(options)
     from edge_sparse import convert
-    from edge_sparse.converters.frontends.torch_export import load_source
+    from edge_sparse.converters.frontends.load_source import load_source
 
-    with console.progress() as progress:
-        progress("reading the model", None)
-        source, example_inputs = _pair(load_source(options.source))
+    with console.progress() as report:
+        report(STAGES["read"], None)
+        source, example_inputs = load_source(options.source)
+
+        def progress(stage: str, done: int, total: int) -> None:
+            report(STAGES.get(stage, stage), done / total if total > 1 else None)
+
         result = convert(source, example_inputs, options.output, progress=progress, **arguments)
-    console.document(result)
+    console.document({name: getattr(result, name) for name in REPORTED})
     for line in str(result).splitlines():
         console.line(line)
     return 0
@@ -120,18 +136,8 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
         "image": parse_image(options.image) if options.image else None,
         "overwrite": options.force,
         "verify": not options.no_verify,
-        "verify_inputs": _verify_inputs(options.verify_inputs),
+        "verify_inputs": options.verify_inputs,
         "max_drop": options.max_drop,
         "report": options.report,
         "dry_run": options.dry_run,
     }
-
-
-def _verify_inputs(path: Path | None) -> Any:
-    if path is None:
-        return None
-    return read_arrays(path) if path.suffix.lower() == ".npz" else read_array(path)
-
-
-def _pair(loaded: Any) -> tuple[Any, Any]:
-    return loaded if isinstance(loaded, tuple) else (loaded, None)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from edge_sparse.cli.arrays import check_output, read_inputs, write_arrays
 from edge_sparse.cli.console import Console
-from edge_sparse.cli.output_file import check_writable
 from edge_sparse.cli.text import Table
 from edge_sparse.errors import InputError
+from edge_sparse.output_file import check_writable
 from edge_sparse.session import Session, load
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "add_session_arguments", "run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +60,14 @@ class NumbaExecutor:
         self._workers: Workers | None = None
         self._closed = False
         if threads > 1:
-            self._workers = Workers(threads - 1, self._drive, native(compiler.address("wait")), self._table)
-            weakref.finalize(self, self._workers.stop)
+            self._workers = self._new_workers()
+
+    def _new_workers(self) -> Workers:
+        wait = native(self._program.compiler.address("wait"))
+        workers = Workers(self._threads - 1, self._drive, wait, self._table)
+        weakref.finalize(self, workers.stop)
+        self._process = os.getpid()
+        return workers
 
     def _resolve(self, address: Address) -> int:
         if address.storage is Storage.ARENA:
@@ -91,6 +98,9 @@ class NumbaExecutor:
             for table, position, offset in self._patches.get(name, ()):
                 table[position] = array.ctypes.data + offset
         if self._workers is not None:
+            if self._process != os.getpid():
+                # Threads do not survive a fork of the process.
+                self._workers = self._new_workers()
             self._table[DriverArgument.EXPECTED] = self._counter[0]
             self._workers.start()
         self._drive(self._table.ctypes.data, 0, 0)
