@@ -93,4 +93,4 @@ def _decode_gaps(
     result = running - np.repeat(base, counts) - 1
     if (result >= columns).any():
         raise FileFormatError("INDEX_RANGE", f"matrix {name} names columns beyond {columns}")
-    return result.astype(np.uint32)
+    return np.asarray(result, np.uint32)

@@ -61,10 +61,13 @@ def packed_bytes(
     dtype: DType,
 ) -> int:
     """Return the bytes that the values take."""
-    return sum(
-        _tiles(kept.stop - kept.start, dtype) * _tile_bytes(group, dtype)
-        for group, _, _, kept in _parts(bands, counts, indices, columns, segment)
-    )
+    parts = segments_of(columns, segment)
+    strips = np.repeat(np.arange(counts.size), counts)
+    kept = np.bincount(strips * parts + indices // (segment or columns), minlength=counts.size * parts)
+    tiles = -(-kept // TILE_COLUMNS)
+    tiles += tiles % 2 if dtype is DType.S4 else 0
+    tile_bytes = [np.full(band.strips, _tile_bytes(band.group, dtype), np.int64) for band in bands]
+    return int((tiles.reshape(counts.size, parts).sum(axis=1) * np.concatenate(tile_bytes)).sum())
 
 
 def pack_integers(
@@ -100,7 +103,8 @@ def _encode(integers: npt.NDArray[np.int8], dtype: DType) -> npt.NDArray[np.uint
         return np.ascontiguousarray(tiles).view(np.uint8).reshape(-1)
     if dtype is DType.TERNARY:
         codes = (tiles + 1).astype(np.uint8)
-        return (codes << np.arange(0, 8, 2, dtype=np.uint8)).sum(axis=2, dtype=np.uint8).reshape(-1)
+        shifted = codes << np.arange(0, 8, 2, dtype=np.uint8)
+        return np.asarray(shifted.sum(axis=2, dtype=np.uint8), np.uint8).reshape(-1)
     codes = (tiles + 8).astype(np.uint8)
     return np.ascontiguousarray(codes[0::2] | codes[1::2] << 4).reshape(-1)
 
@@ -131,7 +135,7 @@ def unpack_integers(
 ) -> npt.NDArray[np.float32]:
     """Return the kept weights as floats, strip after strip, each kept column's group together."""
     values = np.empty(int(sum(b.group * counts[s] for b, s in _strip_bands(bands))), np.float32)
-    data = data.view(np.uint8)
+    packed: npt.NDArray[np.uint8] = data.view(np.uint8)
     starts = np.concatenate([[0], np.cumsum([b.group * int(counts[s]) for b, s in _strip_bands(bands)])])
     column_starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     at = scale_at = 0
@@ -139,7 +143,7 @@ def unpack_integers(
         count = kept.stop - kept.start
         size = _tiles(count, dtype) * _tile_bytes(group, dtype)
         scale = scales[scale_at : scale_at + group].astype(np.float32)
-        block = _decode(data[at : at + size], group, dtype)[:, :count] * scale[:, None]
+        block = _decode(packed[at : at + size], group, dtype)[:, :count] * scale[:, None]
         first = int(starts[strip]) + (kept.start - int(column_starts[strip])) * group
         values[first : first + count * group] = block.T.reshape(-1)
         at += size

@@ -11,27 +11,33 @@ import numpy as np
 
 __all__ = [
     "ALIGNMENT",
+    "ARENA_LIMIT",
     "BAND",
     "BLOB",
     "DIRECTORY_ENTRY",
     "HEADER",
     "IMAGE",
-    "IndexEncoding",
     "LABEL",
     "LIMITS",
     "MAGIC",
     "MATRIX",
+    "MATRIX_LIMIT",
     "MODEL",
     "NONE",
+    "OPTIONAL",
     "PLAN",
     "PORT",
+    "READ_MARGIN",
     "RECORDS",
     "REQUIRED",
+    "SECTION_LIMIT",
     "STEP",
-    "Section",
     "TENSOR",
     "TOKENIZER",
     "VERSION",
+    "WINDOW_LIMIT",
+    "IndexEncoding",
+    "Section",
 ]
 
 #: The high byte, CR LF and Ctrl-Z reveal transfers that change text, as in PNG.
@@ -61,6 +67,10 @@ class Section(enum.IntEnum):
     IMAGE = 11
     TOKENIZER = 12
     METADATA = 13
+
+
+#: Sections that only describe the model to people and callers; all others are ``REQUIRED``.
+OPTIONAL = frozenset({Section.LABELS, Section.IMAGE, Section.TOKENIZER, Section.METADATA})
 
 
 class IndexEncoding(enum.IntEnum):
@@ -215,3 +225,13 @@ LIMITS = {
     Section.TOKENIZER: 1,
     Section.PLANS: 64,
 }
+#: Largest number of sections.
+SECTION_LIMIT = 64
+#: Largest arena, state or tensor in bytes.
+ARENA_LIMIT = 1 << 32
+#: Largest number of rows times columns of a matrix.
+MATRIX_LIMIT = 1 << 32
+#: Largest kernel, stride, dilation and padding of a window.
+WINDOW_LIMIT = 1 << 16
+#: Bytes before and after the arena that a runtime keeps readable: vectors may be read, never written, across its ends.
+READ_MARGIN = 4096

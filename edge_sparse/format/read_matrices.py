@@ -1,0 +1,136 @@
+"""Matrix records: bands, kept columns and values, every length checked before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_sparse.errors import FileFormatError
+from edge_sparse.format.column_index import decode_columns
+from edge_sparse.format.container import Container
+from edge_sparse.format.integer_packing import INTEGER_LIMIT, TILE_COLUMNS, packed_bytes, segments_of
+from edge_sparse.format.packing import GROUPS
+from edge_sparse.format.spec import MATRIX_LIMIT, NONE, IndexEncoding, Section
+from edge_sparse.plan import Band, DType, SparseMatrix
+
+__all__ = ["read_matrices"]
+
+_AGAIN = "convert the model again"
+#: Values of one group in one kept column take at least this many bytes per row, times four.
+_QUARTERS = {DType.F32: 16, DType.F16: 8, DType.S8: 4, DType.S4: 2, DType.TERNARY: 1}
+
+
+def read_matrices(container: Container) -> tuple[SparseMatrix, ...]:
+    """Return all matrices; counts, columns and scales are copies, values stay in the file.
+
+    Raises
+    ------
+    FileFormatError
+        ``MATRIX_*``, ``INDEX_*``, ``BLOB_NUMBER``, ``STRING_*``.
+    """
+    bands = container.records(Section.BANDS)
+    band_rows = list(zip(*(bands[name].tolist() for name in ("first_row", "rows", "group")), strict=True))
+    result, first = [], 0
+    for number, row in enumerate(container.records(Section.MATRICES).tolist()):
+        first_band, count = row[3], row[4]
+        if first_band != first or not 0 < count <= len(band_rows) - first:
+            message = (
+                f"matrix {number}: bands {first_band} to {first_band + count} are not the next of {len(band_rows)}"
+            )
+            raise FileFormatError("MATRIX_BANDS", message, _AGAIN)
+        first += count
+        result.append(_matrix(container, number, row, band_rows[first_band:first]))
+    if first != len(band_rows):
+        raise FileFormatError("MATRIX_BANDS", f"{len(band_rows) - first} bands belong to no matrix", _AGAIN)
+    return tuple(result)
+
+
+def _fail(code: str, name: str, problem: str) -> FileFormatError:
+    return FileFormatError(code, f"matrix {name}: {problem}", _AGAIN)
+
+
+def _matrix(container: Container, number: int, row: Sequence[Any], band_rows: Sequence[Any]) -> SparseMatrix:
+    place, rows, columns, _, _, dtype, index, _, segment, counts_blob, index_blob, values_blob, scales_blob = row
+    name = container.strings.get(place)
+    label = f"{number} ({name})"
+    if not rows or not columns or rows * columns > MATRIX_LIMIT:
+        raise _fail("MATRIX_SIZE", label, f"{rows} rows x {columns} columns are none or too many")
+    bands = _bands(label, rows, band_rows)
+    if dtype not in (DType.F32, DType.F16, *INTEGER_LIMIT):
+        raise _fail("MATRIX_DTYPE", label, f"value type {dtype} is unknown")
+    dtype = DType(dtype)
+    if segment and (dtype not in INTEGER_LIMIT or segment % TILE_COLUMNS or segment >= columns + TILE_COLUMNS):
+        raise _fail("MATRIX_SEGMENT", label, f"segments of {segment} columns for {dtype.name} values")
+    if index not in IndexEncoding.__members__.values():
+        raise _fail("MATRIX_INDEX", label, f"index encoding {index} is unknown")
+    strips = sum(band.strips for band in bands)
+    values = container.blobs.get(values_blob, f"matrix {label}")
+    dense = index == IndexEncoding.DENSE
+    if dense:
+        if counts_blob != NONE:
+            raise _fail("MATRIX_COUNTS", label, "a dense matrix has no counts")
+        _check_values_bound(label, rows * columns, dtype, values.size)
+        counts = np.full(strips, columns, np.uint32)
+    else:
+        counts = _counts(label, container.blobs.get(counts_blob, f"matrix {label}"), strips, columns)
+        kept = sum(band.group * int(part.sum(dtype=np.int64)) for band, part in _by_band(bands, counts))
+        _check_values_bound(label, kept, dtype, values.size)
+    indices = decode_columns(
+        IndexEncoding(index), counts, container.blobs.get(index_blob, f"matrix {label}"), columns, label
+    )
+    if dtype not in INTEGER_LIMIT:
+        if scales_blob != NONE:
+            raise _fail("MATRIX_SCALES", label, "float values have no scales")
+        return SparseMatrix(name, rows, columns, bands, counts, indices, dtype, values.view(dtype.numpy))
+    scales = _scales(label, container.blobs.get(scales_blob, f"matrix {label}"), rows * segments_of(columns, segment))
+    size = packed_bytes(bands, counts, indices, columns, segment, dtype)
+    if values.size != size:
+        raise _fail("MATRIX_VALUES", label, f"its values have {values.size} bytes instead of {size}")
+    return SparseMatrix(name, rows, columns, bands, counts, indices, dtype, values, segment, scales)
+
+
+def _bands(label: str, rows: int, band_rows: Sequence[Any]) -> tuple[Band, ...]:
+    expected = 0
+    for first_row, count, group in band_rows:
+        if first_row != expected or group not in GROUPS or not count or count % group:
+            raise _fail("MATRIX_BANDS", label, f"a band of {count} rows from {first_row} in groups of {group}")
+        expected += count
+    if expected != rows:
+        raise _fail("MATRIX_BANDS", label, f"its bands cover {expected} of {rows} rows")
+    return tuple(Band(*row) for row in band_rows)
+
+
+def _by_band(bands: Sequence[Band], counts: npt.NDArray[np.uint32]) -> list[tuple[Band, npt.NDArray[np.uint32]]]:
+    result, strip = [], 0
+    for band in bands:
+        result.append((band, counts[strip : strip + band.strips]))
+        strip += band.strips
+    return result
+
+
+def _check_values_bound(label: str, kept: int, dtype: DType, size: int) -> None:
+    """Check the values' bytes, exactly for floats, before anything as large as the index is allocated."""
+    needed = kept * _QUARTERS[dtype] // 4
+    if size < needed or (dtype not in INTEGER_LIMIT and size != needed):
+        raise _fail("MATRIX_VALUES", label, f"its values have {size} bytes, {kept} kept weights need {needed}")
+
+
+def _counts(label: str, data: npt.NDArray[np.uint8], strips: int, columns: int) -> npt.NDArray[np.uint32]:
+    if data.size != 4 * strips:
+        raise _fail("MATRIX_COUNTS", label, f"its counts have {data.size} bytes for {strips} strips")
+    counts = data.view("<u4").astype(np.uint32)
+    if counts.max(initial=0) > columns:
+        raise _fail("MATRIX_COUNTS", label, f"a strip keeps {counts.max()} of {columns} columns")
+    return counts
+
+
+def _scales(label: str, data: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float16]:
+    if data.size != 2 * count:
+        raise _fail("MATRIX_SCALES", label, f"its scales have {data.size} bytes instead of {2 * count}")
+    scales = data.view("<f2").astype(np.float16)
+    if not np.isfinite(scales).all() or (scales < 0).any():
+        raise _fail("MATRIX_SCALES", label, "a scale is negative or not a number")
+    return scales
