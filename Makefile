@@ -1,11 +1,12 @@
-# The four commands: make test, make bench, make lint, make clean.
+# The commands: make demo, make test, make bench, make lint, make clean.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help test bench lint clean
+.PHONY: help demo test bench lint clean
 help:
+	@echo "make demo   convert the shipped pruned digits model, verify it, run it on images, write build/demo/report.html"
 	@echo "make test   install into .venv, run all tests, end with the list of skipped ones"
-	@echo "make bench  GFLOP/s of the kernels against this processor's limit and NumPy"
+	@echo "make bench  kernels against this processor's limit, MobileNet against LiteRT, OpenVINO, ONNX Runtime; start and size"
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  remove .venv and build products"
 
@@ -19,13 +20,19 @@ help:
 	@rm -rf build/lib build/bdist.*
 	@touch $@
 
+demo: .venv/installed
+	$(BIN)/python examples/digits/demo.py -o build/demo
+
 # Not python -m pytest: that would put the sources before the installed package.
 test: .venv/installed
 	$(BIN)/pytest -q
 
 bench: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check '.[peers]'
 	$(BIN)/python benchmarks/spmm.py
 	$(BIN)/python benchmarks/dwconv.py
+	$(BIN)/python benchmarks/mobilenet.py
+	$(BIN)/python benchmarks/start.py
 
 lint: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'

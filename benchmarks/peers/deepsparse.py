@@ -51,7 +51,8 @@ class Worker:
 
     def seconds_of(self, calls: int) -> list[float]:
         """Return the seconds of every call, as the process itself measured them."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f"{calls}\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
