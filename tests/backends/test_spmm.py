@@ -11,8 +11,8 @@ from edge_sparse.backends.numba.cache import ObjectCache
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.product import GroupSparseProduct, aligned_zeros, padded_pixels
 from edge_sparse.backends.numba.target import host_target
-from edge_sparse.errors import BackendError, InputError
-from edge_sparse.format.packing import GROUPS, pack_dense
+from edge_sparse.errors import InputError
+from edge_sparse.format.packing import GROUPS, dense, pack_dense
 from edge_sparse.plan import Activation, DType
 
 LANES = host_target().lanes
@@ -133,11 +133,12 @@ def test_wrong_inputs_are_refused(x):
         product(x)
 
 
-def test_integer_values_are_refused():
-    matrix = pack_dense("w", np.ones((4, 4), np.float32), 4)
-    integer = type(matrix)(**{**matrix.__dict__, "dtype": DType.S8})
-    with pytest.raises(BackendError, match="DTYPE_UNSUPPORTED"):
-        GroupSparseProduct(integer, 9)
+@pytest.mark.parametrize("dtype", [DType.F16, DType.S8, DType.S4, DType.TERNARY])
+def test_stored_types_are_widened_when_loaded(dtype):
+    rng = np.random.default_rng(4)
+    matrix = pack_dense("w", group_sparse(rng, 12, 10, 4, 0.5), 4, dtype=dtype)
+    x = rng.standard_normal((10, 9)).astype(np.float32)
+    np.testing.assert_allclose(GroupSparseProduct(matrix, 9)(x), dense(matrix) @ x, rtol=1e-4, atol=1e-5)
 
 
 def test_cache_hits_survives_damage_and_stays_private(tmp_path):

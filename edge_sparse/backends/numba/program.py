@@ -39,6 +39,9 @@ class NumbaProgram:
             raise BackendError(
                 "OP_UNSUPPORTED", f"the numba backend has no {', '.join(unknown)}", "use backend='reference'"
             )
+        if plan.symbol:
+            message = f"the numba backend runs plans of fixed shapes, this one has {plan.symbol}"
+            raise BackendError("SYMBOL_UNSUPPORTED", message, "use backend='reference'")
         self.model, self.plan = model, plan
         self.compiler = compiler or KernelCompiler()
         self.compiler.emit(DRIVER, emit_driver)

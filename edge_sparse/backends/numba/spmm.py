@@ -17,7 +17,8 @@ from edge_sparse.backends.numba.spmm_kernel import Argument, Epilogue, SpmmKerne
 from edge_sparse.backends.numba.spmm_nhwc import SpmmNhwc
 from edge_sparse.backends.numba.tiles import Run, Tiles, cut
 from edge_sparse.errors import BackendError
-from edge_sparse.plan import Band, DType, Layout, SparseMatrix, Tensor
+from edge_sparse.format import packing
+from edge_sparse.plan import Band, Layout, SparseMatrix, Tensor
 
 __all__ = ["column_offsets", "float_values", "spmm_launches"]
 
@@ -35,12 +36,8 @@ STREAMED_BLOCK_BYTES = 512 << 10
 
 
 def float_values(matrix: SparseMatrix) -> npt.NDArray[np.float32]:
-    """Return the values as float32; the file's own bytes where they are float32 already."""
-    if matrix.dtype not in (DType.F32, DType.F16):
-        raise BackendError(
-            "DTYPE_UNSUPPORTED", f"{matrix.name} holds {matrix.dtype.name} values", "pack it as F32 or F16"
-        )
-    return np.ascontiguousarray(matrix.values, np.float32)
+    """Return the kept weights as float32: the file's own bytes where they are that already, else widened or scaled."""
+    return np.ascontiguousarray(packing.float_values(matrix), np.float32)
 
 
 def column_offsets(matrix: SparseMatrix, x: Tensor, attributes: Attributes) -> npt.NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ __all__ = ["Memory"]
 class Memory:
     """Arena, state, inputs and outputs of one run; all float32 elements unless a tensor says otherwise.
 
+    ``symbol`` is the length, in this run, of the axes that follow the plan's symbol.
+
     The arena starts as NaN, and what a vector kernel may trash (gaps between rows, the slack of a plane) becomes NaN
     whenever a tensor is written, so a plan that relies on it computes NaN.
     """
@@ -25,10 +28,16 @@ class Memory:
     plan: Plan
     state: npt.NDArray[np.uint8]
     inputs: dict[str, npt.NDArray[np.generic]]
+    symbol: int = 0
     outputs: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.arena = np.full(-(-self.plan.arena_bytes // 4), np.nan, np.float32).view(np.uint8)
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the tensor's shape in this run."""
+        axis = tensor.symbol_axis
+        return tensor.shape if axis < 0 else (*tensor.shape[:axis], self.symbol, *tensor.shape[axis + 1 :])
 
     def flat(self, tensor: Tensor) -> npt.NDArray[np.generic]:
         """Return the storage of a tensor as a flat array of its dtype."""
@@ -40,7 +49,7 @@ class Memory:
             return self.inputs[tensor.name].reshape(-1)
         if tensor.storage is Storage.OUTPUT:
             if tensor.name not in self.outputs:
-                self.outputs[tensor.name] = np.zeros(tensor.size, tensor.dtype.numpy)
+                self.outputs[tensor.name] = np.zeros(math.prod(self.shape(tensor)), tensor.dtype.numpy)
             return self.outputs[tensor.name].reshape(-1)
         assert tensor.data is not None
         # A constant's strides describe its blob; data itself is already in logical order.
@@ -61,13 +70,13 @@ class Memory:
         if tensor.storage is Storage.CONSTANT:
             assert tensor.data is not None
             return tensor.data.reshape(tensor.shape)
-        return self.window(tensor, tensor.shape, 0, tensor.strides)
+        return self.window(tensor, self.shape(tensor), 0, tensor.strides)
 
     def write(self, tensor: Tensor, value: npt.NDArray[np.generic]) -> None:
         """Store a value of the tensor's logical shape; rewrite its border."""
         if tensor.storage is Storage.ARENA and tensor.layout is not Layout.ROW_MAJOR:
             self._frame(tensor)
-        self.view(tensor)[...] = value.reshape(tensor.shape)
+        self.view(tensor)[...] = value.reshape(self.shape(tensor))
 
     def _frame(self, tensor: Tensor) -> None:
         batch, channels, height, width = tensor.shape

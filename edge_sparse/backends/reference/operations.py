@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_sparse.backends.reference.decoder_operations import attention, embedding, rms_norm, rope, take_last
 from edge_sparse.backends.reference.memory import Memory
-from edge_sparse.errors import BackendError
 from edge_sparse.format.packing import dense
 from edge_sparse.plan import Activation, Layout, Model, Op, Step, Tensor
 
@@ -168,11 +168,7 @@ def _mean(memory: Memory, model: Model, step: Step, x: Tensor, y: Tensor) -> Arr
     return activate(step, memory.view(x).astype(np.float64).mean(axis=(2, 3)))
 
 
-def _unsupported(memory: Memory, model: Model, step: Step, *_: object) -> Array:
-    raise BackendError("OP_UNSUPPORTED", f"step {step.name}: the reference backend has no {step.op.name}", "")
-
-
-OPERATIONS: dict[Op, Callable[..., Array]] = dict.fromkeys(Op, _unsupported) | {
+OPERATIONS: dict[Op, Callable[..., Array]] = {
     Op.SPMM: spmm,
     Op.DWCONV: dwconv,
     Op.ADD: binary(np.add),
@@ -186,4 +182,9 @@ OPERATIONS: dict[Op, Callable[..., Array]] = dict.fromkeys(Op, _unsupported) | {
     Op.COPY: lambda memory, model, step, x, y: memory.view(x),
     Op.PHASE_SPLIT: phase_split,
     Op.PAD: pad,
+    Op.EMBEDDING: embedding,
+    Op.RMS_NORM: rms_norm,
+    Op.ROPE: rope,
+    Op.ATTENTION: attention,
+    Op.TAKE_LAST: take_last,
 }
