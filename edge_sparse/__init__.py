@@ -12,8 +12,10 @@ from typing import Any
 from edge_sparse.errors import EdgeSparseError
 from edge_sparse.plan import Model
 from edge_sparse.session import Session, load
+from edge_sparse.summary import inspect
+from edge_sparse.validation import validate
 
-__all__ = ["EdgeSparseError", "Model", "Session", "__version__", "convert", "load"]
+__all__ = ["EdgeSparseError", "Model", "Session", "__version__", "convert", "inspect", "load", "validate"]
 
 __version__ = "0.1.0"
 

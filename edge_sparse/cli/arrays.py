@@ -72,7 +72,10 @@ def read_arrays(path: Path) -> Arrays:
                     with archive.open(entry) as member:
                         name = f"{entry.filename} in {path}"
                         arrays[entry.filename.removesuffix(".npy")] = _read(member, entry.file_size, name)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        except InputError:
+            raise
+        except Exception as error:
+            # Broken archives raise BadZipFile, zlib.error, struct.error, EOFError and more; all mean the same.
             raise _unreadable(str(path), str(error)) from error
     return arrays
 

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if vector:
         console.line(f"kernels for: {vector.cpu}, {vector.registers} vector registers of {vector.lanes} float32 lanes")
         console.line("register tiles: " + ", ".join(f"{name} {tile}" for name, tile in vector.tiles.items()))
-    console.line(f"kernel cache: {folder}, {files} file(s), {size(used)}")
+    console.line(f"kernel cache: {folder or 'turned off'}, {files} file(s), {size(used)}")
     console.line()
     console.table(_backend_table(backends))
     console.line()

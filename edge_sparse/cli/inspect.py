@@ -69,7 +69,7 @@ def _head(name: str, summary: ModelSummary, console: Console) -> None:
         image = summary.image
         how = f"shorter side to {image.resize}, centre" if image.resize else "stretched to"
         colours = "grey" if image.channels == 1 else "BGR" if image.bgr else "RGB"
-        numbers = f"mean {image.mean}, std {image.std}"
+        numbers = f"mean {_numbers(image.mean)}, std {_numbers(image.std)}"
         console.line(f"image: {how} {image.height} x {image.width}, {colours} / 255, {numbers}")
     if summary.labels:
         shown = ", ".join(summary.labels[:5])
@@ -77,6 +77,10 @@ def _head(name: str, summary: ModelSummary, console: Console) -> None:
     for key, value in summary.metadata.items():
         console.line(f"{key}: {value}")
     console.line()
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "/".join(f"{value:.6g}" for value in values)
 
 
 def _saved(summary: ModelSummary) -> str:
