@@ -10,7 +10,7 @@ from typing import Literal
 from edge_sparse.errors import PruningError
 from edge_sparse.format.packing import GROUPS
 
-__all__ = ["LayerOverride", "PruneOptions", "parse_group"]
+__all__ = ["LayerOverride", "PruneOptions", "check_group", "check_sparsity", "parse_group"]
 
 
 def parse_group(text: str) -> int:
@@ -22,7 +22,8 @@ def parse_group(text: str) -> int:
     return int(match[1])
 
 
-def _check_sparsity(sparsity: float) -> None:
+def check_sparsity(sparsity: float) -> None:
+    """Raise ``SPARSITY_RANGE`` unless a sparsity is in [0, 1)."""
     if not 0 <= sparsity < 1:
         raise PruningError(
             "SPARSITY_RANGE",
@@ -31,7 +32,8 @@ def _check_sparsity(sparsity: float) -> None:
         )
 
 
-def _check_group(group: int | None) -> None:
+def check_group(group: int | None) -> None:
+    """Raise ``GROUP_UNKNOWN`` unless a group size, if given, is one of the format's."""
     if group is not None and group not in GROUPS:
         raise PruningError("GROUP_UNKNOWN", f"group size {group} is not one of {GROUPS}", "choose one of those")
 
@@ -45,8 +47,8 @@ class LayerOverride:
 
     def __post_init__(self) -> None:
         if self.sparsity is not None:
-            _check_sparsity(self.sparsity)
-        _check_group(self.group)
+            check_sparsity(self.sparsity)
+        check_group(self.group)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ class PruneOptions:
     overrides: Mapping[str, LayerOverride] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_sparsity(self.sparsity)
-        _check_group(self.group)
+        check_sparsity(self.sparsity)
+        check_group(self.group)
         for value, known in ((self.scope, ("layer", "global")), (self.convolution_pattern, ("tap", "kernel"))):
             if value not in known:
                 raise PruningError("OPTION_UNKNOWN", f"{value!r} is not one of {known}", "choose one of those")

@@ -1,0 +1,233 @@
+"""Search for an order of rows in which whole groups are important or unimportant.
+
+A group is kept when its mean magnitude exceeds a threshold that follows from the sparsity. With the threshold t fixed,
+the kept magnitude is a constant plus the sum over groups of ``max(group - t, 0)``. So exchanging two rows changes two
+strips only, and one row can be tried against all others in a few array operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from edge_sparse.converters.pruning.groups import group_sizes, keep_best
+
+from edge_sparse.format.packing import bands_of
+
+__all__ = ["RowMatrix", "Window", "improve", "kept_share"]
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+#: A pair of rows is exchanged if that keeps at least this share more of the matrices' magnitude.
+LEAST_GAIN = 1e-7
+#: The search ends after a sweep that gained less than this share.
+LEAST_PROGRESS = 1e-5
+
+
+class RowMatrix:
+    """Magnitudes of a weight matrix and the strips that its rows form.
+
+    Parameters
+    ----------
+    name : str
+        The layer.
+    magnitudes : ndarray of float32, shape (rows, columns)
+        Absolute weights; columns that are kept or dropped together are summed already. Rows are exchanged in place.
+    group : int
+        Rows per group.
+    sparsity : float
+        Share of weights to be dropped.
+    """
+
+    def __init__(self, name: str, magnitudes: Floats, group: int, sparsity: float) -> None:
+        self.name = name
+        self.sparsity = sparsity
+        # Layers of different scale count alike.
+        self.rows = magnitudes / (float(magnitudes.sum(dtype=np.float64)) or 1.0)
+        bands = bands_of(len(magnitudes), group)
+        heights = np.concatenate([np.full(band.strips, band.group) for band in bands])
+        self.starts = np.concatenate([[0], np.cumsum(heights)[:-1]])
+        self.strip_of_row = np.repeat(np.arange(len(heights)), heights)
+        self.heights = heights.astype(np.float32)
+        self.sizes = group_sizes(*magnitudes.shape, group)
+
+    def sums(self) -> Floats:
+        """Return the magnitude of every group, shape (strips, columns)."""
+        return np.add.reduceat(self.rows, self.starts, axis=0)
+
+    def kept(self) -> tuple[float, float]:
+        """Return the share of the magnitude that is kept, and the threshold per row that decides it."""
+        sums = self.sums()
+        means = (sums / self.heights[:, None]).astype(np.float64)
+        keep = keep_best(means, self.sizes, self.sparsity)
+        dropped = means[~keep]
+        threshold = float(dropped.max()) if dropped.size else 0.0
+        return float(sums[keep].sum(dtype=np.float64)), threshold
+
+
+@dataclass
+class Window:
+    """A place where the searched rows lie in a matrix, and what the search keeps up to date about it."""
+
+    matrix: RowMatrix
+    start: int
+    count: int
+    #: Group sums minus threshold, shape (strips, columns); their positive part summed per strip.
+    excess: Floats = field(init=False)
+    worth: Floats = field(init=False)
+    #: The excess of each row's strip without that row, shape (count, columns).
+    without: Floats = field(init=False)
+    scratch: Floats = field(init=False)
+
+    @property
+    def rows(self) -> Floats:
+        """The searched rows, a view."""
+        return self.matrix.rows[self.start : self.start + self.count]
+
+    @property
+    def strips(self) -> Indices:
+        """The strip of every searched row."""
+        return self.matrix.strip_of_row[self.start : self.start + self.count]
+
+    def refresh(self) -> None:
+        """Recompute threshold and sums from the rows."""
+        _, threshold = self.matrix.kept()
+        self.excess = self.matrix.sums() - np.float32(threshold) * self.matrix.heights[:, None]
+        self.worth = np.maximum(self.excess, 0).sum(axis=1)
+        self.without = self.excess[self.strips] - self.rows
+        self.scratch = np.empty_like(self.without)
+
+    def gains(self, row: int) -> Floats:
+        """Return how much more is kept when ``row`` changes places with every other row."""
+        strips, strip, scratch = self.strips, self.strips[row], self.scratch
+        ones = np.ones(scratch.shape[1], np.float32)
+        np.add(self.rows, self.without[row], out=scratch)
+        np.maximum(scratch, 0, out=scratch)
+        after = scratch @ ones
+        np.add(self.without, self.rows[row], out=scratch)
+        np.maximum(scratch, 0, out=scratch)
+        after += scratch @ ones
+        after -= self.worth[strips] + self.worth[strip]
+        after[strips == strip] = 0
+        return after
+
+    def exchange(self, a: int, b: int) -> None:
+        """Exchange two rows and update the two strips."""
+        rows, strips = self.rows, self.strips
+        difference = rows[b] - rows[a]
+        self.excess[strips[a]] += difference
+        self.excess[strips[b]] -= difference
+        rows[[a, b]] = rows[[b, a]]
+        touched = (strips == strips[a]) | (strips == strips[b])
+        self.without[touched] = self.excess[strips[touched]] - rows[touched]
+        for strip in (strips[a], strips[b]):
+            self.worth[strip] = np.maximum(self.excess[strip], 0).sum()
+
+
+def kept_share(windows: Sequence[Window]) -> float:
+    """Return the mean share of their magnitudes that the matrices keep, each matrix once."""
+    matrices = {id(window.matrix): window.matrix for window in windows}
+    return sum(matrix.kept()[0] for matrix in matrices.values()) / len(matrices)
+
+
+def improve(
+    windows: Sequence[Window], sweeps: float, random: np.random.Generator, report: Callable[[float], None]
+) -> Indices:
+    """Find a better order of the rows that all windows show, and leave the rows in it.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        At least one, all of the same ``count``.
+    sweeps : float
+        Work: one sweep tries every row against every other.
+    random : numpy.random.Generator
+        Decides in which order rows are tried.
+    report : callable
+        Called with the sweeps done so far.
+
+    Returns
+    -------
+    ndarray of int, shape (count,)
+        Index of the old row at every new place. The matrices together keep at least as much as in the old order.
+    """
+    count = windows[0].count
+    starts = [_by_magnitude(windows), _by_agreement(windows)]
+    order = best = np.arange(count)
+    best_share = kept_share(windows)
+    for start in starts:
+        order = _put(windows, order, start)
+        if (share := kept_share(windows)) > best_share:
+            best, best_share = order, share
+    order = _put(windows, order, best)
+    done = 0.0
+    while done < sweeps:
+        visits = max(1, round(min(1.0, sweeps - done) * count))
+        order, exchanges = _sweep(windows, order, random.permutation(count)[:visits])
+        done += visits / count
+        report(min(done, sweeps))
+        gained = kept_share(windows) - best_share
+        if gained > 0:
+            best, best_share = order, best_share + gained
+        if not exchanges or gained < LEAST_PROGRESS:
+            break
+    _put(windows, order, best)
+    report(sweeps)
+    return best
+
+
+def _put(windows: Sequence[Window], order: Indices, wanted: Indices) -> Indices:
+    """Bring rows that lie in ``order`` to the order ``wanted``."""
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    for window in windows:
+        window.rows[:] = window.rows[place[wanted]]
+    return wanted
+
+
+def _by_magnitude(windows: Sequence[Window]) -> Indices:
+    """Return the rows, largest first (the rearrangement of 1xN sparsity, Lin et al. 2021)."""
+    totals = sum(window.rows.sum(axis=1, dtype=np.float64) for window in windows)
+    return np.argsort(-np.asarray(totals), kind="stable")
+
+
+def _by_agreement(windows: Sequence[Window]) -> Indices:
+    """Fill strip after strip: the most important row left, then those whose large columns agree with it."""
+    largest = max(windows, key=lambda window: window.rows.size)
+    left = np.concatenate([window.rows for window in windows], axis=1)
+    limits = np.concatenate([np.full(w.rows.shape[1], w.matrix.kept()[1], np.float32) for w in windows])
+    importance = np.maximum(left - limits, 0).sum(axis=1)
+    names, order = np.arange(len(left)), []
+    for height in np.unique(largest.strips, return_counts=True)[1]:
+        total = np.zeros_like(limits)
+        for member in range(int(height)):
+            if member == 0:
+                chosen = int(np.argmax(importance[: len(names)]))
+            else:
+                chosen = int(np.argmax(np.maximum(left[: len(names)] + total, 0).sum(axis=1)))
+            total += left[chosen] - limits if member else left[chosen] - 2 * limits
+            order.append(names[chosen])
+            # The last row takes the place of the one that left.
+            for array in (left, importance, names):
+                array[chosen] = array[len(names) - 1]
+            names = names[:-1]
+    return np.array(order)
+
+
+def _sweep(windows: Sequence[Window], order: Indices, visits: Indices) -> tuple[Indices, int]:
+    """Try each visited row against all others and make the best exchange; return the order and the exchanges."""
+    order, exchanges = order.copy(), 0
+    for window in windows:
+        window.refresh()
+    for row in visits:
+        gains = sum(window.gains(int(row)) for window in windows)
+        other = int(np.argmax(gains))
+        if np.asarray(gains)[other] > LEAST_GAIN:
+            for window in windows:
+                window.exchange(int(row), other)
+            order[[row, other]] = order[[other, row]]
+            exchanges += 1
+    return order, exchanges
