@@ -61,7 +61,7 @@ OPERATIONS: Mapping[str, str] = {
     "pad": "x; padding (t, l, b, r), value",
     "reshape": "x; flattened order is kept; the target is the shape of the output value",
     "subsample": "x; stride (pair): every stride-th row and column",
-    "select_channels": "x; channels: for every output channel the input channel that it copies",
+    "select_channels": "x; channels: for every output channel the input channel that it copies, -1 for zeros",
     "pad_channels": "x; before, after: zero channels",
 }
 
