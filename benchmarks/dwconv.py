@@ -11,9 +11,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from spmm import peak_gflops, processor, timed
+from spmm import timed
 
 from edge_sparse.backends.numba.depthwise import DepthwiseConvolution
+from edge_sparse.backends.numba.peak import peak_gflops
+from edge_sparse.machine import processor_name
 from edge_sparse.plan import Activation
 
 #: Channels, input height and width, stride.
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("build/benchmarks/dwconv.json"), help="JSON file")
     options = parser.parse_args()
     peak = peak_gflops(40)
-    print(f"{processor()}; one thread; peak {peak:.0f} GFLOP/s")
+    print(f"{processor_name()}; one thread; peak {peak:.0f} GFLOP/s")
     print(f"{'channels, size, stride':<26}{'min us':>9}{'median':>9}{'compute':>9}{'copy':>9}{'share':>8}")
     rows = [measure(*layer, options.repeats, peak) for layer in LAYERS]
     for row in rows:
@@ -74,7 +76,7 @@ def main() -> None:
     total = sum(count * float(row["min_us"]) for count, row in zip(COUNTS, rows, strict=True))
     print(f"all thirteen layers: {total / 1e3:.3f} ms (sum of minima)")
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    report = {"processor": processor(), "peak_gflops": peak, "rows": rows, "total_ms": total / 1e3}
+    report = {"processor": processor_name(), "peak_gflops": peak, "rows": rows, "total_ms": total / 1e3}
     options.output.write_text(json.dumps(report, indent=1))
 
 

@@ -24,9 +24,9 @@ from peers.deepsparse import Worker
 from peers.engines import ENGINES
 from peers.engines import versions as engine_versions
 from peers.int8 import int8_engines
-from spmm import peak_gflops
 from turns import Timing, take_turns
 
+from edge_sparse.backends.numba.peak import peak_gflops
 from edge_sparse.format.packing import bands_of
 from edge_sparse.machine import processor_name, versions
 from edge_sparse.session import Session

@@ -7,9 +7,7 @@ count kept weights only, so a number equal at all sparsities means that a kept w
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,9 +19,10 @@ import numpy as np
 
 from edge_sparse.backends.numba.cache import ObjectCache
 from edge_sparse.backends.numba.compiler import KernelCompiler
+from edge_sparse.backends.numba.peak import peak_gflops
 from edge_sparse.backends.numba.product import GroupSparseProduct, aligned_zeros, padded_pixels
-from edge_sparse.backends.numba.simd import KernelBuilder
 from edge_sparse.format.packing import bands_of, pack_dense
+from edge_sparse.machine import processor_name
 
 SHAPES = ((64, 32, 12544), (128, 128, 3136), (256, 256, 784), (512, 512, 196), (1024, 1024, 49))
 SPARSITIES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)
@@ -38,30 +37,6 @@ def timed(function: Callable[[], object], repeats: int) -> tuple[float, float]:
         function()
         seconds.append(time.perf_counter() - start)
     return min(seconds), statistics.median(seconds)
-
-
-def peak_gflops(repeats: int) -> float:
-    """Measure the float32 multiply-add limit of one core."""
-    accumulators, iterations = 12, 200_000
-
-    def kernel(k: KernelBuilder) -> None:
-        lanes = k.target.lanes
-        x = k.load(k.pointer(0), lanes)
-        with k.reduce(k.begin, k.end, [x] * accumulators) as (_, sums, following):
-            following[:] = [k.multiply_add(x, x, value) for value in sums]
-        total = sums[0]
-        for value in sums[1:]:
-            total = k.b.fadd(total, value)
-        k.store(total, k.pointer(0), lanes)
-
-    compiler = KernelCompiler(cache=ObjectCache(None))
-    name = compiler.emit("peak", kernel)
-    compiler.load()
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiler.address(name))
-    x = np.zeros(16, np.float32)
-    table = np.array([x.ctypes.data], np.int64)
-    best, _ = timed(lambda: function(table.ctypes.data, 0, iterations), repeats)
-    return 2 * accumulators * compiler.target.lanes * iterations / best / 1e9
 
 
 def pruned(rng: np.random.Generator, rows: int, columns: int, group: int, sparsity: float) -> np.ndarray:
@@ -98,17 +73,6 @@ def measure(rows: int, columns: int, pixels: int, group: int, sparsity: float, r
     }
 
 
-def processor() -> str:
-    """Return the processor's name as the system tells it."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in path.read_text().split("\n\n")[0].splitlines() if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
-    named = [f"{name} {fields[name]}" for name in ("cpu family", "model") if name in fields]
-    return ", ".join([fields.get("model name", platform.machine()), *named])
-
-
 def main() -> None:
     """Print one table per group and write all numbers as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -119,7 +83,7 @@ def main() -> None:
     target = KernelCompiler(cache=ObjectCache(None)).target
     peak = peak_gflops(options.repeats)
     versions = {"numpy": np.__version__, "numba": numba.__version__, "llvmlite": llvmlite.__version__}
-    print(f"{processor()}; LLVM calls it {target.cpu}, {target.lanes} float32 lanes")
+    print(f"{processor_name()}; LLVM calls it {target.cpu}, {target.lanes} float32 lanes")
     print(f"versions: {versions}; one thread; peak {peak:.0f} GFLOP/s; cells: GFLOP/s on kept weights (min us)")
     rows = []
     for group in map(int, options.groups.split(",")):
@@ -136,7 +100,7 @@ def main() -> None:
             rows += line
     options.output.parent.mkdir(parents=True, exist_ok=True)
     report = {
-        "processor": processor(),
+        "processor": processor_name(),
         "target": target.cpu,
         "versions": versions,
         "peak_gflops": peak,
