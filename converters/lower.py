@@ -30,6 +30,7 @@ RULES: Mapping[str, Callable[[Draft, Node], None]] = {
     "pad": window.pad,
     "pad_channels": reshaping.pad_channels,
     "reshape": reshaping.reshape,
+    "select_channels": reshaping.select_channels,
     "softmax": reshaping.softmax,
     "subsample": window.subsample,
 }

@@ -25,8 +25,9 @@ def activation(name: str) -> Callable[[Translation, Call], str]:
 
 def clamp(t: Translation, call: Call) -> str:
     """Clamp, hardtanh and relu6."""
-    low = call.get("min", call.get("min_val", 0.0))
-    high = call.get("max", call.get("max_val", 6.0 if "relu6" in call.operator else None))
+    low, high = call.get("min", call.get("min_val")), call.get("max", call.get("max_val"))
+    if call.operator == "aten.relu6.default":
+        low, high = 0.0, 6.0
     if hasattr(low, "meta") or hasattr(high, "meta"):
         raise Unsupported("clamp with tensors as limits")
     x = t.tensor(call["self"])

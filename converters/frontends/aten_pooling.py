@@ -71,9 +71,23 @@ def adaptive_max_pool(t: Translation, call: Call) -> str | tuple[str, ...]:
 
 
 def mean(t: Translation, call: Call) -> str:
-    """Mean over all pixels."""
-    rank = len(call.shape_of("self"))
-    axes = sorted(int(axis) % rank for axis in call["dim"] or range(rank))
-    if rank != 4 or axes != [2, 3]:
-        raise Unsupported(f"mean over axes {axes} of {rank}; only the pixels of (N, C, H, W) can be averaged")
-    return t.emit(call, "mean", [_image(t, call)], keepdim=bool(call["keepdim"]))
+    """Mean over all pixels, over rows or over columns of (N, C, H, W), and over the last axis of (N, C, L)."""
+    shape = call.shape_of("self")
+    axes = sorted(int(axis) % len(shape) for axis in call["dim"] or range(len(shape)))
+    if len(shape) == 4 and axes == [2, 3]:
+        return t.emit(call, "mean", [t.tensor(call["self"])], keepdim=bool(call["keepdim"]))
+    if (len(shape), axes) not in ((4, [2]), (4, [3]), (3, [2])):
+        raise Unsupported(f"mean over axes {axes} of shape {shape}; only pixels can be averaged")
+    return _mean_of_one_axis(t, call, axes[0])
+
+
+def _mean_of_one_axis(t: Translation, call: Call, axis: int) -> str:
+    x, shape = t.tensor(call["self"]), call.shape_of("self")
+    if len(shape) == 3:
+        shape = (*shape, 1)
+        x = t.emit(call, "reshape", [x], shape=shape)
+    kernel = (shape[2], 1) if axis == 2 else (1, shape[3])
+    averaged = (*shape[:2], shape[2] // kernel[0], shape[3] // kernel[1])
+    window = {"kernel": kernel, "stride": kernel, "padding": (0, 0, 0, 0), "count_include_pad": False}
+    y = t.emit(call, "avg_pool", [x], shape=averaged, **window)
+    return y if averaged == call.shape else t.emit(call, "reshape", [y])

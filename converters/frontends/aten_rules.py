@@ -83,6 +83,8 @@ def translate_nodes(t: Translation) -> None:
         except Unsupported as reason:
             problems.append(_describe(node, str(reason)))
             t.results[node] = _placeholder(t, node)
+    broadcast = [node for node in t.program.outputs if node in t.expanded]
+    problems += [_describe(node, "its broadcast result is an output") for node in broadcast]
     if problems:
         raise UnsupportedOperatorError(
             "OPERATOR_UNSUPPORTED",

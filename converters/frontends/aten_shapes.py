@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from edge_sparse.converters.frontends.aten_call import Call, Unsupported, shape_of
 from edge_sparse.converters.frontends.aten_translation import Translation
 
@@ -15,11 +16,15 @@ __all__ = [
     "expand",
     "pad",
     "permute",
-    "same",
     "reshape",
+    "same",
     "slice_axis",
     "split",
 ]
+
+
+#: Stands for infinity, which no file holds.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def same(t: Translation, call: Call) -> str:
@@ -126,7 +131,7 @@ def pad(t: Translation, call: Call) -> str:
     sides += [0] * (8 - len(sides))
     if len(call.shape) != 4 or min(sides) < 0 or any(sides[6:]):
         raise Unsupported(f"padding {call['pad']} of shape {call.shape_of('self')}")
-    value = float(call.get("value") or 0.0)
+    value = min(max(float(call.get("value") or 0.0), -_LARGEST), _LARGEST)
     left, right, top, bottom, before, after = sides[:6]
     x = t.tensor(call["self"])
     if before or after:

@@ -21,9 +21,10 @@ __all__ = ["graph_of"]
 
 def graph_of(exported: Any, batch: int | None) -> tuple[Graph, TorchProgram, Mapping[str, Any]]:
     """Return the graph of an ExportedProgram, the program, and the program's node for each value of the graph."""
-    _check_signature(exported)
     exported = decompose(exported, RULES)
+    _check_signature(exported)
     _check_shapes(exported)
+    _check_outputs(exported)
     program = read_program(exported)
     _check_inputs(program, batch)
     t = Translation(program)
@@ -55,6 +56,18 @@ def _check_shapes(exported: Any) -> None:
                     f"{node.name} has the dynamic shape {tuple(str(length) for length in tensor.shape)}",
                     "export without dynamic_shapes: shapes and batch size are fixed when a model is converted",
                 )
+
+
+def _check_outputs(exported: Any) -> None:
+    outputs = exported.graph_signature.user_outputs
+    others = [value for value in outputs if value is not None and not isinstance(value, str)]
+    if others or not any(isinstance(value, str) for value in outputs):
+        found = ", ".join(f"{value!r}" for value in others)
+        raise ConvertError(
+            "OUTPUT_TYPE",
+            f"the model returns {found} beside tensors" if others else "the model returns no tensor",
+            "return tensors only",
+        )
 
 
 def _check_inputs(program: TorchProgram, batch: int | None) -> None:
@@ -97,8 +110,7 @@ def _name_outputs(t: Translation, exported: Any, nodes: dict[str, Any]) -> None:
     for name, node in zip(names, t.program.outputs, strict=True):
         value = t.tensor(node)
         name = t.unique(name)
-        shared = value in t.graph.outputs or value in t.graph.inputs or t.graph.values[value].data is not None
-        if shared or node in t.expanded:
+        if value in t.graph.outputs or value in t.graph.inputs or t.graph.values[value].data is not None:
             t.graph.values[name] = Value(name, t.shape(value))
             t.graph.nodes.append(Node("reshape", f"{name}.copy", [value], [name], {}, ""))
         else:

@@ -122,7 +122,7 @@ def export_module(module: torch.nn.Module, examples: Any, batch: int | None) -> 
         raise ConvertError(
             "EXPORT_FAILED",
             f"torch.export cannot trace {type(module).__name__}: {first_line(error)}",
-            "make the model exportable: no branches on values, no Python side effects; run it once on the example inputs",
+            "make the model exportable: no branches on values, no side effects; run it once on the example inputs",
         ) from error
 
 

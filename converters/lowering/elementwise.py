@@ -33,13 +33,28 @@ def activation(draft: Draft, node: Node) -> None:
 
 
 def batch_norm(draft: Draft, node: Node) -> None:
-    """Lower a normalisation that no convolution took in: a 1x1 depthwise convolution."""
+    """Lower a normalisation that no convolution took in: a 1x1 depthwise convolution, or on rows MUL and ADD."""
+    if len(draft.shape(node.inputs[0])) != 4:
+        _batch_norm_of_rows(draft, node)
+        return
     x = draft.image(node.inputs[0])
     weight = depthwise_weight(draft, node.inputs[1], draft.array(node.inputs[1]).reshape(-1, 1, 1))
     words, _ = window_attributes(Node("conv", node.name, [], []), (1, 1))
     y = draft.produce(node.outputs[0], image=True)
     inputs = [x, weight, draft.bias(node.inputs[2])]
     draft.step(Op.DWCONV, node.name, inputs, y, words | activation_attributes(node))
+
+
+def _batch_norm_of_rows(draft: Draft, node: Node) -> None:
+    x = draft.row_major(node.inputs[0])
+    vectors = [draft.array(name).reshape(-1, *[1] * (len(x.shape) - 2)) for name in node.inputs[1:]]
+    scale, shift = (np.ascontiguousarray(np.broadcast_to(vector, x.shape)) for vector in vectors)
+    scaled = draft.temporary(f"{node.name}.scaled", x.shape, image=False)
+    draft.step(
+        Op.MUL, f"{node.name}.scale", [x, draft.constant(node.inputs[1], scale)], scaled, activation_attributes()
+    )
+    y = draft.produce(node.outputs[0], image=False)
+    draft.step(Op.ADD, node.name, [scaled, draft.constant(node.inputs[2], shift)], y, activation_attributes(node))
 
 
 def _binary(draft: Draft, node: Node, op: Op) -> None:

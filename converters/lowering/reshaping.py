@@ -1,8 +1,9 @@
-"""concat, reshape, softmax and pad_channels."""
+"""concat, reshape, softmax, pad_channels and select_channels."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from edge_sparse.converters.graph import Node
 from edge_sparse.converters.lowering.convolution import spmm_attributes
 from edge_sparse.converters.lowering.draft import Draft, DraftTensor
@@ -10,7 +11,7 @@ from edge_sparse.converters.lowering.draft import Draft, DraftTensor
 from edge_sparse.errors import ConvertError
 from edge_sparse.plan import Layout, Op, Storage
 
-__all__ = ["concat", "pad_channels", "reshape", "softmax"]
+__all__ = ["concat", "pad_channels", "reshape", "select_channels", "softmax"]
 
 
 def concat(draft: Draft, node: Node) -> None:
@@ -73,9 +74,25 @@ def softmax(draft: Draft, node: Node) -> None:
 
 def pad_channels(draft: Draft, node: Node) -> None:
     """Lower zero channels before and after to a 1x1 convolution with a shifted identity matrix."""
-    x = draft.image(node.inputs[0])
+    channels, inputs = draft.shape(node.outputs[0])[1], draft.shape(node.inputs[0])[1]
     before = int(node.attributes.get("before", 0))  # type: ignore[call-overload]
+    _mix_channels(draft, node, np.eye(channels, inputs, -before, dtype=np.float32), 8)
+
+
+def select_channels(draft: Draft, node: Node) -> None:
+    """Read neighbouring channels in place; lower any other choice to a 1x1 convolution that copies channels."""
+    channels = [int(channel) for channel in node.attributes["channels"]]  # type: ignore[attr-defined]
+    inputs = draft.shape(node.inputs[0])[1]
+    if channels[0] >= 0 and channels == list(range(channels[0], channels[-1] + 1)):
+        view = draft.channels(draft.image(node.inputs[0]), channels[0], len(channels))
+        draft.tensors[node.outputs[0]] = view
+        return
+    # The last row is zero: -1 picks it.
+    _mix_channels(draft, node, np.eye(inputs + 1, inputs, dtype=np.float32)[channels], 1)
+
+
+def _mix_channels(draft: Draft, node: Node, matrix: npt.NDArray[np.float32], group: int) -> None:
+    x = draft.image(node.inputs[0])
     y = draft.produce(node.outputs[0], image=True)
-    matrix = np.eye(y.shape[1], x.shape[1], -before, dtype=np.float32)
-    group = 8 if draft.layout is Layout.CHW else 16
+    group = group if draft.layout is Layout.CHW else 16
     draft.step(Op.SPMM, node.name, [x], y, spmm_attributes(draft, node.name, matrix, group))

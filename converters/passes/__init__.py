@@ -44,8 +44,9 @@ def optimise(graph: Graph) -> Graph:
     A fused node has the name and source of its first node and the output value of its last.
     """
     result = copy_graph(graph)
-    while any([rewrite(result) for rewrite in PASSES]):
-        pass
+    changed = True
+    while changed:
+        changed = sum(rewrite(result) for rewrite in PASSES) > 0
     return result
 
 

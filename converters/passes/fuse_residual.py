@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from edge_sparse.converters.graph import Graph, Node
-from edge_sparse.converters.passes.rewriting import activation_of, sole_consumer
+from edge_sparse.converters.passes.rewriting import activation_of, add_constant, sole_consumer
 
 __all__ = ["fuse_residual"]
 
@@ -16,7 +17,10 @@ def fuse_residual(graph: Graph) -> bool:
         if conv is None:
             continue
         other = node.inputs[1] if node.inputs[0] == conv.outputs[0] else node.inputs[0]
-        conv.inputs = [*conv.inputs, *[""] * (3 - len(conv.inputs)), other][:4]
+        if len(conv.inputs) < 3:
+            channels = graph.values[node.outputs[0]].shape[1]
+            conv.inputs.append(add_constant(graph, f"{conv.name}.bias.zero", np.zeros(channels)))
+        conv.inputs = [*conv.inputs[:3], other]
         if activation_of(node) != "none":
             conv.attributes |= node.attributes
         # The convolution moves to the sum, where the other operand has been computed.

@@ -54,8 +54,13 @@ def _hardsigmoid(graph: Graph, node: Node) -> tuple[str, str] | None:
 
 
 def _gated(graph: Graph, node: Node) -> tuple[str, str] | None:
-    """Recognise x * hardsigmoid(x) and x * sigmoid(x)."""
+    """Recognise x * hardsigmoid(x), x * sigmoid(x) and (x / 6) * clamp(x + 3, 0, 6)."""
     for x, gate_name in (node.inputs, node.inputs[::-1]):
+        scaled = graph.producer(x)
+        if scaled is not None and scaled.op == "mul" and _is_sixth(graph, scaled.inputs[1]):
+            source = scaled.inputs[0]
+            if activation_of(scaled) == "none" and _clamped(graph, gate_name) == source:
+                return source, "hardswish"
         gate = graph.producer(gate_name)
         if gate is None or gate.op != "activation" or gate.inputs != [x]:
             continue

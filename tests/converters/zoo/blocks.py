@@ -14,11 +14,12 @@ def randomise(module, seed=0):
                 part.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
                 if part.bias is not None:
                     part.bias.normal_(0, 0.1, generator=generator)
-            if isinstance(part, nn.BatchNorm2d):
+            if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 part.running_mean.normal_(0, 0.3, generator=generator)
                 part.running_var.uniform_(0.5, 1.5, generator=generator)
-                part.weight.uniform_(0.5, 1.3, generator=generator)
-                part.bias.normal_(0, 0.2, generator=generator)
+                if part.affine:
+                    part.weight.uniform_(0.5, 1.3, generator=generator)
+                    part.bias.normal_(0, 0.2, generator=generator)
     return module.eval()
 
 

@@ -1,6 +1,7 @@
 """EfficientNet-B0."""
 
 from torch import nn
+
 from zoo.blocks import SqueezeExcite, conv_norm, randomise
 from zoo.mobilenet import InvertedResidual
 

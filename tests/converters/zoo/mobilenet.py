@@ -1,6 +1,7 @@
 """MobileNet v1, v2 and v3."""
 
 from torch import nn
+
 from zoo.blocks import SqueezeExcite, conv_norm, divisible, randomise
 
 V1 = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+
 from zoo.blocks import conv_norm, randomise
 
 
