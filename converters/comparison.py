@@ -40,7 +40,8 @@ class Comparison:
 def relative_error(expected: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Return the largest absolute difference and its ratio to the largest magnitude expected.
 
-    Numbers that are not finite in ``found`` count as an infinite error.
+    Numbers that are not finite in ``found`` count as an infinite error. Where only zeros are expected, the ratio is the
+    difference itself.
     """
     if not expected.size:
         return 0.0, 0.0
@@ -48,7 +49,7 @@ def relative_error(expected: npt.NDArray[np.floating], found: npt.NDArray[np.flo
         return float("inf"), float("inf")
     error = float(np.abs(found.astype(np.float64) - expected).max())
     scale = float(np.abs(expected).max())
-    return error, error / scale if scale else float("inf") if error else 0.0
+    return error, error / scale if scale else error
 
 
 def _agreement(expected: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float | None:

@@ -11,6 +11,7 @@ from edge_sparse.converters.layer_table import layer_table
 from edge_sparse.converters.lower import lower
 from edge_sparse.converters.options import ConvertOptions, read_group, read_image, read_labels, read_overrides
 from edge_sparse.converters.output import check_outputs, write_files
+from edge_sparse.converters.passes import optimise
 from edge_sparse.converters.records import with_records
 from edge_sparse.converters.result import ConvertResult
 from edge_sparse.converters.selection import Selection, select
@@ -18,6 +19,8 @@ from edge_sparse.converters.source import Source
 from edge_sparse.converters.verify import Verification, check_max_drop, masked_source, verify
 from edge_sparse.converters.weights import check_finite, check_range, fill_zeros, flush_subnormals
 
+from edge_sparse.format.reader import parse_model
+from edge_sparse.format.writer import model_bytes
 from edge_sparse.plan import DType, ImagePreprocessing, Model
 
 __all__ = ["Progress", "convert"]
@@ -149,7 +152,15 @@ def convert(
     if verify and not dry_run:
         verification = _verify(original, masked, selection, model, options, verify_inputs, max_drop, tell)
     result = ConvertResult(
-        path, len(data), dense_bytes, layer_table(selection, model), verification, flushed, tuple(warnings), (), model
+        path=path,
+        bytes=len(data),
+        dense_bytes=dense_bytes,
+        layers=layer_table(selection, model),
+        verification=verification,
+        gains=selection.gains,
+        flushed=flushed,
+        warnings=tuple(warnings),
+        model=model,
     )
     contents = {path: data} if path else {}
     if reports:
@@ -170,8 +181,6 @@ def _read(source: Any, example_inputs: Sequence[Any] | None, batch: int | None) 
 
 
 def _select(source: Source, options: ConvertOptions, tell: Progress) -> tuple[Selection, int]:
-    from edge_sparse.converters.passes import optimise
-
     check_finite(source.graph)
     graph, flushed = flush_subnormals(optimise(source.graph))
     check_finite(graph)
@@ -184,10 +193,6 @@ def _build(
     selection: Selection, options: ConvertOptions, labels: tuple[str, ...], image: ImagePreprocessing | None
 ) -> tuple[Model, bytes, int, list[str]]:
     """Return the model as it is read back from its bytes, the bytes, the size of the dense file, and warnings."""
-    from edge_sparse.format.reader import parse_model
-
-    from edge_sparse.format.writer import model_bytes
-
     lowered = lower(selection.graph, selection.groups, layout=options.layout, value_dtype=options.value_dtype)
     lowered, warnings = with_records(lowered, options, labels, image)
     data = model_bytes(lowered)

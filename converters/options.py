@@ -138,7 +138,9 @@ def read_image(image: ImagePreprocessing | Mapping[str, Any] | None) -> ImagePre
         return image
     known = {spec.name for spec in dataclasses.fields(ImagePreprocessing)}
     try:
-        fields = {key: tuple(value) if key in ("mean", "std") else value for key, value in image.items()}
+        fields: dict[str, Any] = {
+            key: tuple(value) if key in ("mean", "std") else value for key, value in image.items()
+        }
         return ImagePreprocessing(**fields)
     except (TypeError, AttributeError) as error:
         raise ConvertError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_sparse.converters.comparison import Comparison
 from edge_sparse.converters.layer_table import LayerRow
+from edge_sparse.converters.pruning.permute import Gain
 from edge_sparse.converters.verify import Verification
 
 from edge_sparse.plan import Model
@@ -31,6 +32,8 @@ class ConvertResult:
         Convolution and linear layers, in order of execution.
     verification : Verification, optional
         None after a dry run or with ``verify=False``. ``verification.pruning`` is the change that pruning made.
+    gains : tuple of Gain
+        What rearranging the channels brought, per block of channels that move together.
     flushed : int
         Weights too small for a normal float32 that were set to zero.
     warnings : tuple of str
@@ -46,6 +49,7 @@ class ConvertResult:
     dense_bytes: int
     layers: tuple[LayerRow, ...]
     verification: Verification | None
+    gains: tuple[Gain, ...]
     flushed: int
     warnings: tuple[str, ...]
     reports: tuple[Path, ...] = ()
@@ -98,16 +102,31 @@ class ConvertResult:
             f"{target}: {self.bytes:,} bytes, {self.bytes / max(1, self.dense_bytes):.1%} of the dense float32 file",
             f"{len(sparse)} of {len(self.layers)} layers run sparse, {self.density:.1%} of all weights are stored",
         ]
+        lines += _gain_lines(self.gains)
         lines += _verification_lines(self.verification)
         lines += [f"report: {path}" for path in self.reports]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
 
+def _gain_lines(gains: tuple[Gain, ...]) -> list[str]:
+    channels = sum(gain.channels for gain in gains)
+    if not channels:
+        return []
+    before = sum(gain.before * gain.channels for gain in gains) / channels
+    after = sum(gain.after * gain.channels for gain in gains) / channels
+    return [f"rearranged {channels} channels: kept weights hold {after:.1%} of the magnitude instead of {before:.1%}"]
+
+
 def _verification_lines(verification: Verification | None) -> list[str]:
     if verification is None:
         return ["not verified"]
     lines = [f"verified against the source with the same weights dropped: {_describe(verification.conversion)}"]
+    if verification.layer_errors:
+        worst = max(verification.layer_errors.values())
+        lines.append(
+            f"layer by layer: {len(verification.layer_errors)} outputs compared, worst relative error {worst:.1e}"
+        )
     if verification.rounding is not None:
         lines.append(f"rounding of the stored weights: {_describe(verification.rounding)}")
     if verification.pruning is not None:

@@ -12,6 +12,7 @@ from edge_sparse.converters.masks import Orders, layers_without_origin
 from edge_sparse.converters.options import ConvertOptions
 from edge_sparse.converters.pruning import LayerOverride, LayerPattern, PruneOptions, detect_patterns, prune_graph
 from edge_sparse.converters.pruning.layers import requests_of
+from edge_sparse.converters.pruning.permute import Gain, Rearrangement, rearrange
 from edge_sparse.converters.pruning.speed import speed_limit
 
 __all__ = ["Selection", "select"]
@@ -33,12 +34,15 @@ class Selection:
         Every convolution and linear layer, by node name.
     orders : mapping
         How channels were rearranged, by value name; see ``masks.Orders``.
+    gains : tuple of Gain
+        What that brought, per block of channels that move together.
     """
 
     unpruned: Graph
     graph: Graph
     patterns: Mapping[str, LayerPattern]
     orders: Orders = field(default_factory=dict)
+    gains: tuple[Gain, ...] = ()
 
     @property
     def groups(self) -> dict[str, int]:
@@ -60,9 +64,8 @@ def select(graph: Graph, options: ConvertOptions, count: Count = lambda done, to
     if options.sparsity is None:
         return Selection(graph, graph, detect_patterns(graph, break_even_density=limit))
     pruning = _protect(graph, options.pruning())
-    orders: Orders = {}
-    if options.rearrange:
-        graph, orders = _rearranged(graph, pruning, count)
+    arranged = _rearranged(graph, pruning, count) if options.rearrange else Rearrangement(graph, {}, ())
+    graph = arranged.graph
     result = prune_graph(graph, pruning, break_even_density=limit)
     found = detect_patterns(result.graph, break_even_density=limit)
     foreign = set(layers_without_origin(graph))
@@ -72,7 +75,7 @@ def select(graph: Graph, options: ConvertOptions, count: Count = lambda done, to
             pattern = dataclasses.replace(pattern, reason="the weight is computed, not a parameter that can be pruned")
         # A layer that is left alone may hold zeros of its own.
         patterns[name] = pattern if pattern.sparse or not found[name].sparse else found[name]
-    return Selection(graph, result.graph, patterns, orders)
+    return Selection(graph, result.graph, patterns, arranged.orders, arranged.gains)
 
 
 def _protect(graph: Graph, options: PruneOptions) -> PruneOptions:
@@ -84,11 +87,13 @@ def _protect(graph: Graph, options: PruneOptions) -> PruneOptions:
     return dataclasses.replace(options, overrides={**exempt, **options.overrides})
 
 
-def _rearranged(graph: Graph, options: PruneOptions, count: Count) -> tuple[Graph, Orders]:
-    from edge_sparse.converters.pruning.permute import rearrange
-
-    wanted = {request.layer.node: request.group for request in requests_of(graph, options) if request.sparsity}
-    if not wanted:
-        return graph, {}
-    result = rearrange(graph, wanted, sparsity=options.sparsity, progress=count)
-    return result.graph, result.orders
+def _rearranged(graph: Graph, options: PruneOptions, count: Count) -> Rearrangement:
+    # Groups of depthwise layers are single weights, whatever the order of the channels.
+    wanted = [r for r in requests_of(graph, options) if r.sparsity and r.layer.operator != "depthwise"]
+    return rearrange(
+        graph,
+        {request.layer.node: request.group for request in wanted},
+        sparsity={request.layer.node: request.sparsity for request in wanted},
+        convolution_pattern=options.convolution_pattern,
+        progress=count,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 from edge_sparse.converters.graph import Graph
 
@@ -17,7 +18,10 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 class Source(Protocol):
     """A model that a frontend has read; ``frontends.torch_export.TorchSource`` is one."""
 
-    graph: Graph
+    @property
+    def graph(self) -> Graph:
+        """What the source computes, as the frontend read it."""
+        ...
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Return the outputs by name, for inputs by name, in the source's own layout."""
@@ -27,6 +31,6 @@ class Source(Protocol):
         """Return values of the unoptimised graph by name; images are (N, C, H, W)."""
         ...
 
-    def masked(self, masks: Mapping[str, npt.NDArray[Any]]) -> Source:
+    def masked(self, masks: Mapping[str, npt.NDArray[np.bool_]]) -> Source:
         """Return the same model with some parameters, by origin name, multiplied by masks of their shape."""
         ...

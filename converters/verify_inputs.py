@@ -73,8 +73,7 @@ def _named(ports: Sequence[Port], inputs: Any) -> dict[str, npt.NDArray[Any]]:
         if len(ports) == 1 and len(named) == 1:
             named = {ports[0].name: next(iter(named.values()))}
     elif len(ports) == 1:
-        parts = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        named = {ports[0].name: np.concatenate([_array(part) for part in parts]) if parts else np.zeros(0)}
+        named = {ports[0].name: _joined(ports[0], inputs if isinstance(inputs, (list, tuple)) else [inputs])}
     else:
         parts = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         named = {port.name: _array(part) for port, part in zip(ports, parts, strict=False)}
@@ -82,8 +81,18 @@ def _named(ports: Sequence[Port], inputs: Any) -> dict[str, npt.NDArray[Any]]:
         names = ", ".join(port.name for port in ports)
         raise InputError("VERIFY_INPUTS", f"verify_inputs name {sorted(named)}", f"the model's inputs are {names}")
     for port in ports:
-        _check_rows(port, named[port.name])
+        array = named[port.name]
+        _check_shape(port, array)
+        if not array.shape[0] or array.shape[0] % port.shape[0]:
+            raise _misfit(port, array)
     return named
+
+
+def _joined(port: Port, parts: Sequence[Any]) -> npt.NDArray[Any]:
+    arrays = [_array(part) for part in parts]
+    for array in arrays:
+        _check_shape(port, array)
+    return np.concatenate(arrays) if arrays else np.zeros((0, *port.shape[1:]), port.dtype)
 
 
 def _array(value: Any) -> npt.NDArray[Any]:
@@ -93,11 +102,14 @@ def _array(value: Any) -> npt.NDArray[Any]:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def _check_rows(port: Port, array: npt.NDArray[Any]) -> None:
-    batch = port.shape[0]
-    if array.shape[1:] != port.shape[1:] or not array.shape[0] or array.shape[0] % batch:
-        raise InputError(
-            "VERIFY_INPUTS",
-            f"verify_inputs for {port.name} have shape {array.shape}",
-            f"give (a multiple of {batch}, {', '.join(map(str, port.shape[1:]))})",
-        )
+def _check_shape(port: Port, array: npt.NDArray[Any]) -> None:
+    if array.shape[1:] != port.shape[1:] or not array.shape:
+        raise _misfit(port, array)
+
+
+def _misfit(port: Port, array: npt.NDArray[Any]) -> InputError:
+    return InputError(
+        "VERIFY_INPUTS",
+        f"verify_inputs for {port.name} have shape {array.shape}",
+        f"give (a multiple of {port.shape[0]}, {', '.join(map(str, port.shape[1:]))})",
+    )

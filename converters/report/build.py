@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from edge_sparse.converters.layer_errors import Truncation, layer_errors
@@ -55,7 +55,7 @@ def build_report(
     layers = tuple(_layer(row, timing, errors.get(row.name), pictures.get(row.name, "")) for row in result.layers)
     names = {row.name for row in result.layers}
     return ConversionReport(
-        model=str(result.model.metadata.get("name", "model")),
+        model=result.path.stem if result.path else str(result.model.metadata.get("name", "model")),
         bytes=result.bytes,
         dense_bytes=result.dense_bytes,
         density=result.density,
@@ -64,6 +64,7 @@ def build_report(
         seconds=None if timing is None else sum(time.minimum for time in timing.converted.values()),
         dense_seconds=None if timing is None else sum(time.minimum for time in timing.dense.values()),
         verification=result.verification,
+        gains=result.gains,
         options=options.record(),
         machine=processor_name(),
         backend="" if timing is None else timing.backend,
@@ -72,7 +73,10 @@ def build_report(
     )
 
 
-def _errors(masked: Source, selection: Selection, dtype: DType, result: ConvertResult) -> dict[str, float]:
+def _errors(masked: Source, selection: Selection, dtype: DType, result: ConvertResult) -> Mapping[str, float]:
+    """Errors of the layers as stored; verification has measured them for float32."""
+    if result.verification is not None and dtype is DType.F32:
+        return result.verification.layer_errors
     backend = verification_backend(dtype)
     with Session.from_model(result.model, backend=backend) as session:
         arrays = random_batches(session.inputs)[0]

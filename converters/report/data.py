@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_sparse.converters.layer_table import LayerRow
+from edge_sparse.converters.pruning.permute import Gain
 from edge_sparse.converters.verify import Verification
 
 __all__ = ["ConversionReport", "LayerReport", "OtherSteps"]
@@ -68,6 +69,7 @@ class ConversionReport:
     seconds: float | None
     dense_seconds: float | None
     verification: Verification | None
+    gains: tuple[Gain, ...]
     options: Mapping[str, object]
     machine: str
     backend: str

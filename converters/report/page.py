@@ -65,7 +65,7 @@ def report_html(report: ConversionReport) -> str:
         "shape": shape_text,
     }
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
-    return template.render(report=report, bars=bars(report), facts=facts(report))
+    return str(template.render(report=report, bars=bars(report), facts=facts(report)))
 
 
 def facts(report: ConversionReport) -> list[dict[str, str]]:
@@ -130,7 +130,9 @@ def share(value: float | None) -> str:
 
 def error_text(value: float | None) -> str:
     """Return an error in scientific notation, or a dash."""
-    return "–" if value is None else f"{value:.1e}"
+    if value is None:
+        return "–"
+    return f"{value:.1e}" if value else "0"
 
 
 def shape_text(shape: Sequence[Any]) -> str:
