@@ -10,6 +10,7 @@ from edge_sparse.format.spec import IndexEncoding
 
 __all__ = ["decode_columns", "encode_columns"]
 
+_AGAIN = "convert the model again"
 #: A gap byte of this value means "255 columns further, and another byte follows".
 ESCAPE = 255
 
@@ -55,7 +56,7 @@ def decode_columns(
     """
     if encoding is IndexEncoding.DENSE:
         if (counts != columns).any() or data.size:
-            raise FileFormatError("INDEX_DENSE", f"matrix {name} is dense but does not keep every column")
+            raise FileFormatError("INDEX_DENSE", f"matrix {name} is dense but does not keep every column", _AGAIN)
         return np.tile(np.arange(columns, dtype=np.uint32), counts.size)
     if encoding is IndexEncoding.BITMAP:
         return _decode_bitmap(counts, data, columns, name)
@@ -67,12 +68,12 @@ def _decode_bitmap(
 ) -> npt.NDArray[np.uint32]:
     width = -(-columns // 8)
     if data.size != counts.size * width:
-        raise FileFormatError("INDEX_LENGTH", f"the bitmap of matrix {name} has {data.size} bytes")
+        raise FileFormatError("INDEX_LENGTH", f"the bitmap of matrix {name} has {data.size} bytes", _AGAIN)
     bits = np.unpackbits(data.reshape(counts.size, width), axis=1, bitorder="little")
     if bits[:, columns:].any():
-        raise FileFormatError("INDEX_RANGE", f"the bitmap of matrix {name} names columns beyond {columns}")
+        raise FileFormatError("INDEX_RANGE", f"the bitmap of matrix {name} names columns beyond {columns}", _AGAIN)
     if (bits.sum(axis=1, dtype=np.int64) != counts).any():
-        raise FileFormatError("INDEX_COUNT", f"the bitmap of matrix {name} disagrees with its counts")
+        raise FileFormatError("INDEX_COUNT", f"the bitmap of matrix {name} disagrees with its counts", _AGAIN)
     return np.nonzero(bits)[1].astype(np.uint32)
 
 
@@ -82,7 +83,9 @@ def _decode_gaps(
     ends = np.nonzero(data != ESCAPE)[0]
     total = int(counts.sum(dtype=np.int64))
     if ends.size != total or (data.size and data[-1] == ESCAPE):
-        raise FileFormatError("INDEX_COUNT", f"matrix {name} keeps {total} columns, its index lists {ends.size}")
+        raise FileFormatError(
+            "INDEX_COUNT", f"matrix {name} keeps {total} columns, its index lists {ends.size}", _AGAIN
+        )
     if not total:
         return np.zeros(0, np.uint32)
     sums = np.cumsum(data, dtype=np.int64)[ends]
@@ -92,5 +95,5 @@ def _decode_gaps(
     base = np.concatenate([[0], running])[first]
     result = running - np.repeat(base, counts) - 1
     if (result >= columns).any():
-        raise FileFormatError("INDEX_RANGE", f"matrix {name} names columns beyond {columns}")
+        raise FileFormatError("INDEX_RANGE", f"matrix {name} names columns beyond {columns}", _AGAIN)
     return np.asarray(result, np.uint32)

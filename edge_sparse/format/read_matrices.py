@@ -33,8 +33,9 @@ def read_matrices(container: Container) -> tuple[SparseMatrix, ...]:
     """
     bands = container.records(Section.BANDS)
     band_rows = list(zip(*(bands[name].tolist() for name in ("first_row", "rows", "group")), strict=True))
-    result, first = [], 0
-    for number, row in enumerate(container.records(Section.MATRICES).tolist()):
+    records = container.records(Section.MATRICES).tolist()
+    first = 0
+    for number, row in enumerate(records):
         first_band, count = row[3], row[4]
         if first_band != first or not 0 < count <= len(band_rows) - first:
             message = (
@@ -42,10 +43,11 @@ def read_matrices(container: Container) -> tuple[SparseMatrix, ...]:
             )
             raise FileFormatError("MATRIX_BANDS", message, _AGAIN)
         first += count
-        result.append(_matrix(container, number, row, band_rows[first_band:first]))
     if first != len(band_rows):
         raise FileFormatError("MATRIX_BANDS", f"{len(band_rows) - first} bands belong to no matrix", _AGAIN)
-    return tuple(result)
+    return tuple(
+        _matrix(container, number, row, band_rows[row[3] : row[3] + row[4]]) for number, row in enumerate(records)
+    )
 
 
 def _fail(code: str, name: str, problem: str) -> FileFormatError:

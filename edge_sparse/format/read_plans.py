@@ -44,7 +44,8 @@ def read_plans(
     """
     steps = _steps(container, len(tensors))
     ports = container.records(Section.PORTS).tolist()
-    plans, first_step, first_port = [], 0, 0
+    plans: list[Plan] = []
+    first_step = first_port = 0
     for number, row in enumerate(container.records(Section.PLANS).tolist()):
         name, symbol = container.strings.get(row[0]), container.strings.get(row[8])
         label = f"plan {number} ({name})"
@@ -63,7 +64,6 @@ def read_plans(
         if bool(symbol) != bool(symbol_max) or symbol_max > ARENA_LIMIT:
             raise _fail("PLAN_SYMBOL", label, f"symbol {symbol!r} with a maximum of {symbol_max}")
         plan = Plan(name, tensors, own, inputs, outputs, arena_bytes, symbol, symbol_max)
-        _check_plan(plan, label, matrices)
         plans.append(plan)
     if first_step != len(steps):
         raise FileFormatError("PLAN_STEPS", f"{len(steps) - first_step} steps belong to no plan", _AGAIN)
@@ -71,6 +71,8 @@ def read_plans(
         raise FileFormatError("PLAN_PORTS", f"{len(ports) - first_port} ports belong to no plan", _AGAIN)
     if len({plan.name for plan in plans}) != len(plans):
         raise FileFormatError("PLAN_NAME", "two plans have one name", _AGAIN)
+    for number, plan in enumerate(plans):
+        _check_plan(plan, f"plan {number} ({plan.name})", matrices)
     return tuple(plans)
 
 
