@@ -174,19 +174,21 @@ def _check_operands(plan: Plan, view: StepView) -> None:
 def _check_apart(view: StepView) -> None:
     """Check that what a step writes shares no memory with what it reads, except exactly in place."""
     inputs = [view.input(index) for index in range(len(view.step.inputs))]
-    changed = [view.y, *(view.needed(index) for index in _CHANGED.get(view.step.op, ()))]
-    for position, target in enumerate(changed):
-        for other in [*inputs, *changed[:position]]:
-            if other is None or other is target or other.storage is not target.storage:
+    targets = [(-1, view.y), *((index, view.needed(index)) for index in _CHANGED.get(view.step.op, ()))]
+    for own, target in targets:
+        if target.storage not in (Storage.ARENA, Storage.STATE):
+            continue
+        for index, other in enumerate(inputs):
+            if other is None or index == own or other.storage is not target.storage:
                 continue
-            if target.storage not in (Storage.ARENA, Storage.STATE):
-                continue
-            place = (target.offset, target.shape, target.strides, target.border, target.layout)
-            in_place = place == (other.offset, other.shape, other.strides, other.border, other.layout)
-            if in_place and view.step.op in _IN_PLACE:
+            if view.step.op in _IN_PLACE and _place(other) == _place(target):
                 continue
             apart = footprint(target).apart(footprint(other))
             view.need(apart, "STEP_OVERLAP", f"{target.name} and {other.name} share memory")
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.offset, tensor.shape, tensor.strides, tensor.border, tensor.layout
 
 
 class _Spans:

@@ -380,6 +380,7 @@ def _products(image: bytes) -> dict[str, bytes]:
         "STEP_STRIDES": _rebuilt(model, lambda m: _tensor(m, weight, strides=(1, 6, 2))),
         "STEP_UNWRITTEN": _rebuilt(model, lambda m: _without_step(m, 0)),
         "STEP_OVERLAP": _rebuilt(model, lambda m: _tensor(m, y, **_placed_like(plan.tensors[x]))),
+        "STEP_OVERLAP.self": changed(image, Section.STEPS, first, outputs=[x, -1]),
         "STEP_READ": _long_reach(),
         "STEP_ROW_STRIDE": _uneven_rows(),
     }

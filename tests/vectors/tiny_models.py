@@ -15,6 +15,7 @@ from edge_sparse.converters.lower import lower  # noqa: E402
 from graph_builder import GraphBuilder  # noqa: E402
 from tiny_decoder import NO_ACTIVATION, POINTWISE, WIDTH, Builder, tiny_decoder  # noqa: E402
 
+from edge_sparse.format.packing import pack_dense  # noqa: E402
 from edge_sparse.plan import (  # noqa: E402
     DType,
     ImagePreprocessing,
@@ -26,7 +27,17 @@ from edge_sparse.plan import (  # noqa: E402
     Tokenizer,
 )
 
-__all__ = ["chunks", "models", "small_image", "small_rows", "small_tokens"]
+__all__ = ["chunks", "example", "models", "small_image", "small_rows", "small_tokens"]
+
+
+def example() -> Model:
+    """y = W x with W = [[1, 0, 2], [3, 0, 4]] in one strip of two rows: the example of ``docs/format.md``."""
+    b = Builder()
+    x, y = b.tensor("x", (1, 3), Storage.INPUT), b.tensor("y", (1, 2), Storage.OUTPUT)
+    b.matrices.append(pack_dense("W", np.array([[1, 0, 2], [3, 0, 4]], np.float32), 2))
+    attributes = {"matrix": 0, **POINTWISE, **NO_ACTIVATION}
+    steps = (Step(Op.SPMM, "linear", (x,), (y,), attributes),)
+    return Model((Plan("main", tuple(b.tensors), steps, (x,), (y,), 0),), tuple(b.matrices))
 
 
 def small_rows() -> Model:
@@ -119,6 +130,7 @@ def two_plans() -> Model:
 def models() -> dict[str, Model]:
     """Return all models by name."""
     result = {
+        "example": example(),
         "rows": small_rows(),
         "tokens": small_tokens(),
         "decoder": tiny_decoder(),
