@@ -16,7 +16,7 @@ from edge_sparse.converters.graph import Value
 
 from edge_sparse.errors import UnsupportedOperatorError
 
-__all__ = ["RULES", "translate_nodes"]
+__all__ = ["FRESH", "RULES", "translate_nodes"]
 
 Rule = Callable[[Translation, Call], "str | tuple[str, ...]"]
 
@@ -62,6 +62,9 @@ _FAMILIES: Mapping[Rule, str] = {
 
 #: Rule of every operator by its full name.
 RULES: Mapping[str, Rule] = {f"aten.{name}": rule for rule, names in _FAMILIES.items() for name in names.split()}
+
+#: Operators that write a new tensor; those that move elements may return a view of their input.
+FRESH = frozenset(name for name, rule in RULES.items() if rule.__module__ != shapes.__name__ or rule is shapes.concat)
 
 
 def translate_nodes(t: Translation) -> None:

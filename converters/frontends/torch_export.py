@@ -130,26 +130,26 @@ def read_torch(source: Any, example_inputs: Any = None, *, batch: int | None = N
             "EXTRA_MISSING", "reading torch models needs torch", "pip install 'edge_sparse[torch]'"
         ) from error
     from edge_sparse.converters.frontends.load_source import load_exported
+    from edge_sparse.converters.frontends.torch_check import check_program
     from edge_sparse.converters.frontends.torch_graph import graph_of
     from edge_sparse.converters.frontends.torch_module import export_module
 
-    warnings: tuple[str, ...] = ()
+    own = isinstance(source, (str, Path))
     if isinstance(source, (str, Path)):
         source = load_exported(Path(source))
     if isinstance(source, torch.nn.Module):
-        exported = export_module(source, example_inputs, batch)
-        warnings = _type_warnings(source)
-        batch = None
-    elif isinstance(source, torch.export.ExportedProgram):
-        exported = source
-    else:
+        module = export_module(source, example_inputs, batch)
+        graph, program, nodes = graph_of(module.exported, None, own=True)
+        check_program(program, module)
+        return TorchSource(graph, program, nodes, _type_warnings(source))
+    if not isinstance(source, torch.export.ExportedProgram):
         raise ConvertError(
             "SOURCE_UNSUPPORTED",
             f"a {type(source).__name__} is no torch model",
             "pass an nn.Module with example inputs, an ExportedProgram, or the path of a .pt2 file",
         )
-    graph, program, nodes = graph_of(exported, batch)
-    return TorchSource(graph, program, nodes, warnings)
+    graph, program, nodes = graph_of(source, batch, own=own)
+    return TorchSource(graph, program, nodes)
 
 
 def _type_warnings(module: Any) -> tuple[str, ...]:

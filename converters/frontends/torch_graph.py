@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from edge_sparse.converters.frontends.aten_rules import RULES, translate_nodes
+from edge_sparse.converters.frontends.aten_rules import FRESH, RULES, translate_nodes
 from edge_sparse.converters.frontends.aten_translation import Translation
+from edge_sparse.converters.frontends.torch_inplace import make_pure
 from edge_sparse.converters.frontends.torch_module import decompose
 from edge_sparse.converters.frontends.torch_program import TorchProgram, read_program
 from edge_sparse.converters.graph import Graph, Node, Value
@@ -19,9 +20,13 @@ from edge_sparse.errors import ConvertError
 __all__ = ["graph_of"]
 
 
-def graph_of(exported: Any, batch: int | None) -> tuple[Graph, TorchProgram, Mapping[str, Any]]:
-    """Return the graph of an ExportedProgram, the program, and the program's node for each value of the graph."""
-    exported = decompose(exported, RULES)
+def graph_of(exported: Any, batch: int | None, *, own: bool) -> tuple[Graph, TorchProgram, Mapping[str, Any]]:
+    """Return the graph of an ExportedProgram, the program, and the program's node for each value of the graph.
+
+    With ``own``, the ExportedProgram may be changed.
+    """
+    if not (own and make_pure(exported, RULES, FRESH)):
+        exported = decompose(exported, RULES)
     _check_signature(exported)
     _check_shapes(exported)
     _check_outputs(exported)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from edge_sparse.errors import ConvertError
 
-__all__ = ["decompose", "example_arguments", "export_module", "plain_copy"]
+__all__ = ["ExportedModule", "decompose", "example_arguments", "export_module", "plain_copy"]
 
 _WRAPPERS = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
 
@@ -110,20 +111,43 @@ def _rows(examples: Any, batch: int) -> Callable[[Any], Any]:
     return repeat
 
 
-def export_module(module: torch.nn.Module, examples: Any, batch: int | None) -> Any:
+@dataclass(frozen=True)
+class ExportedModule:
+    """An exported module, the tensors that it was traced with, and what the module itself returns for them.
+
+    ``named`` are inputs by argument name; ``positional`` come before them.
+    """
+
+    exported: Any
+    positional: tuple[torch.Tensor, ...]
+    named: Mapping[str, Any]
+    outputs: tuple[torch.Tensor, ...]
+
+
+def export_module(module: torch.nn.Module, examples: Any, batch: int | None) -> ExportedModule:
     """Export a copy of a module; the module itself is not touched."""
     arguments, named = example_arguments(examples, batch)
     plain = plain_copy(module)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.export(plain, arguments, named)
+            exported = torch.export.export(plain, arguments, named)
+            outputs = plain(*_cloned(arguments), **_cloned(named))
+            return ExportedModule(exported, _tensors(arguments), named, _tensors(outputs))
     except Exception as error:
         raise ConvertError(
             "EXPORT_FAILED",
             f"torch.export cannot trace {type(module).__name__}: {first_line(error)}",
             "make the model exportable: no branches on values, no side effects; run it once on the example inputs",
         ) from error
+
+
+def _cloned(values: Any) -> Any:
+    return pytree.tree_map(lambda value: value.clone() if isinstance(value, torch.Tensor) else value, values)
+
+
+def _tensors(values: Any) -> tuple[torch.Tensor, ...]:
+    return tuple(value for value in pytree.tree_leaves(values) if isinstance(value, torch.Tensor))
 
 
 def decompose(exported: Any, rules: Mapping[str, object]) -> Any:

@@ -158,6 +158,7 @@ FUNCTIONS = {
     "constant per pixel": lambda x: x + torch.linspace(0, 1, 99).view(9, 11),
     "reciprocal of a constant": lambda x: x / torch.linspace(1, 2, 8).view(8, 1, 1),
     "sum with factor": lambda x: torch.add(x, x.relu(), alpha=-2),
+    "tanh": torch.tanh,
     "difference": lambda x: torch.sigmoid(x) - x.tanh(),
     "expand": lambda x: x * x.mean((2, 3), keepdim=True).expand_as(x),
     "mean": lambda x: x.mean((-1, -2)),
@@ -183,6 +184,31 @@ FUNCTIONS = {
 def test_functions_equal_torch():
     source = check(Apart(FUNCTIONS).eval(), images(*IMAGE))
     assert source.graph.outputs == list(FUNCTIONS)
+
+
+def changed_view(x):
+    y = x * 2
+    view = y.flatten(1)
+    y.relu_()
+    return view + 0.5
+
+
+def changed_after_reading(x):
+    y = x * 2
+    before = y + 1
+    y.relu_()
+    return before + y
+
+
+def changed_through_dropout(x):
+    y = x * 2
+    F.dropout(y, training=False).relu_()
+    return y + 1
+
+
+@pytest.mark.parametrize("function", [changed_view, changed_after_reading])
+def test_in_place_operators_reach_all_names_of_a_tensor(function):
+    check(Function(function), images(*IMAGE))
 
 
 def test_modules_without_operations_are_copies():
@@ -351,6 +377,8 @@ BAD_SOURCES = {
         exported(nn.ReLU(), images(2, 3), dynamic_shapes=({0: torch.export.Dim("rows")},))
     ),
     "MODEL_HAS_STATE": lambda: read_torch(exported(nn.BatchNorm2d(3).train(), images(2, 3, 4, 4))),
+    # torch decomposes dropout to a copy, which hides the change from the first name of the tensor.
+    "EXPORT_DIFFERS": lambda: read_torch(Function(changed_through_dropout), (images(1, 3),)),
     "OUTPUT_TYPE": lambda: read_torch(Function(lambda x: (x.relu(), 3)), (images(1, 3),)),
 }
 
