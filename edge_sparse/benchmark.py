@@ -108,7 +108,6 @@ def benchmark(
             done = (position / len(threads), 1 / len(threads))
             timings.append(_time(session, prepared, repeats, warmup, peak, steps, report, done))
     assert session is not None
-    report("done", 1.0)
     return BenchmarkReport(
         name=name,
         backend=session.backend,

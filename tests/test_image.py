@@ -1,9 +1,11 @@
 """Preprocessing equals a slow twin written from the definition, and bad pictures give one typed error each."""
 
 import io
+import os
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +37,8 @@ def twin(pixels, record):
     if record.resize:
         short = min(height, width)
         target = (record.resize * height // short, record.resize * width // short)
-    pixels = np.einsum("yh,hwc,xw->yxc", triangle(height, target[0]), pixels, triangle(width, target[1]))
+    pixels = np.einsum("yh,hwc->ywc", triangle(height, target[0]), pixels)
+    pixels = np.einsum("xw,ywc->yxc", triangle(width, target[1]), pixels)
     if record.resize:
         top, left = (round((target[axis] - (record.height, record.width)[axis]) / 2) for axis in (0, 1))
         pixels = pixels[top : top + record.height, left : left + record.width]
@@ -64,6 +67,18 @@ def test_preprocessing_equals_its_definition(record, shape):
     assert result.flags.c_contiguous
     # Pillow rounds to 8 bits after each of the two directions: one and a half grey levels at most.
     np.testing.assert_allclose(result, twin(pixels, record), atol=1.5 / 255 / min(record.std))
+
+
+DATA = os.environ.get("EDGE_SPARSE_DATA", "")
+
+
+@pytest.mark.skipif(not DATA, reason="needs real photos: set EDGE_SPARSE_DATA")
+@pytest.mark.parametrize("name", ["parrot.jpg", "grace_hopper.bmp"])
+def test_photos_equal_the_definition(name):
+    path = Path(DATA) / "vision" / "images" / name
+    record = ImagePreprocessing(224, 224, 3, 256, **IMAGENET)
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    np.testing.assert_allclose(preprocess(path, record), twin(pixels, record), atol=1.5 / 255 / min(record.std))
 
 
 def test_grey_pictures():

@@ -56,8 +56,7 @@ def parse_image(text: str) -> ImagePreprocessing:
         given = numbers.get(key, (default,))
         if len(given) not in (1, channels):
             raise _wrong("--image", text, f"{key} has {len(given)} numbers for {channels} channel(s)")
-        # The record has room for three channels; a single number stands for all of them.
-        numbers[key] = given if len(given) == 3 else given[:1] * 3
+        numbers[key] = given if len(given) == channels else given * channels
     if 0.0 in numbers["std"]:
         raise _wrong("--image", text, "std must not be zero")
     return ImagePreprocessing(

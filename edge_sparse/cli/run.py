@@ -72,11 +72,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _classify(session: Session, options: argparse.Namespace, console: Console) -> None:
-    documents = []
+    documents, results = [], []
     with console.progress() as progress:
-        results = []
         for number, path in enumerate(options.image):
-            progress("classifying", number / len(options.image))
+            if number:
+                progress("classifying pictures", number / len(options.image))
             results.append((path, session.classify(path, options.top)))
     for path, labels in results:
         rows = [(label, f"{probability:.1%}") for label, probability in labels]

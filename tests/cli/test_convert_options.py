@@ -16,7 +16,7 @@ from edge_sparse.plan import ImagePreprocessing
             "32x32,resize=40,mean=0.1/0.2/0.3,std=1/2/3,bgr",
             ImagePreprocessing(32, 32, 3, 40, (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), True),
         ),
-        ("8x8,grey,mean=0.5,std=0.25", ImagePreprocessing(8, 8, 1, 0, (0.5,) * 3, (0.25,) * 3)),
+        ("8x8,grey,mean=0.5,std=0.25", ImagePreprocessing(8, 8, 1, 0, (0.5,), (0.25,))),
         ("8x8,std=0.5", ImagePreprocessing(8, 8, 3, 0, (0.0,) * 3, (0.5,) * 3)),
     ],
 )
