@@ -26,7 +26,7 @@ from edge_sparse.errors import PruningError
 __all__ = ["Gain", "Rearrangement", "rearrange"]
 
 #: Exchanges of two rows that a usual desktop core tries per second, times columns.
-TRIES_PER_SECOND = 4e8
+TRIES_PER_SECOND = 8e8
 #: More sweeps than this never paid.
 MOST_SWEEPS = 30.0
 
@@ -79,7 +79,7 @@ def rearrange(
     *,
     sparsity: Mapping[str, float] | float = 0.8,
     convolution_pattern: str = "tap",
-    seconds: float = 30.0,
+    seconds: float = 20.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rearrangement:
