@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from edge_sparse.converters.frontends.aten_call import Call, Unsupported
 from edge_sparse.converters.frontends.aten_translation import Translation
@@ -16,7 +17,7 @@ def _image(t: Translation, call: Call) -> str:
     return t.tensor(call["self"])
 
 
-def _window(call: Call) -> dict[str, object]:
+def _window(call: Call) -> dict[str, Any]:
     kernel = call.pair("kernel_size")
     vertical, horizontal = call.pair("padding")
     return {
@@ -88,6 +89,6 @@ def _mean_of_one_axis(t: Translation, call: Call, axis: int) -> str:
         x = t.emit(call, "reshape", [x], shape=shape)
     kernel = (shape[2], 1) if axis == 2 else (1, shape[3])
     averaged = (*shape[:2], shape[2] // kernel[0], shape[3] // kernel[1])
-    window = {"kernel": kernel, "stride": kernel, "padding": (0, 0, 0, 0), "count_include_pad": False}
+    window: dict[str, Any] = {"kernel": kernel, "stride": kernel, "padding": (0, 0, 0, 0), "count_include_pad": False}
     y = t.emit(call, "avg_pool", [x], shape=averaged, **window)
     return y if averaged == call.shape else t.emit(call, "reshape", [y])

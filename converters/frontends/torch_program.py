@@ -96,7 +96,7 @@ def read_program(exported: Any) -> TorchProgram:
     for node in nodes:
         if node.op == "placeholder" and node.name in names:
             constants[node] = names[node.name]
-            parameters[names[node.name]] = stored[names[node.name]].detach()
+            parameters[names[node.name]] = stored[names[node.name]].detach().cpu()
     program = TorchProgram(nodes, inputs, _outputs(exported, nodes), parameters, constants)
     for node in nodes:
         _fold(program, node, parameters, constants)
@@ -126,5 +126,8 @@ def _is_view(node: Any) -> bool:
 
 
 def _call(node: Any, values: Mapping[Any, Any]) -> Any:
-    arguments = torch.fx.map_arg((node.args, node.kwargs), lambda source: values[source])
-    return node.target(*arguments[0], **arguments[1])
+    positional, named = torch.fx.map_arg((node.args, node.kwargs), lambda source: values[source])
+    if named.get("device") is not None:
+        # A program exported on an accelerator names it wherever it makes a tensor.
+        named = {**named, "device": torch.device("cpu")}
+    return node.target(*positional, **named)
