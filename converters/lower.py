@@ -121,11 +121,13 @@ def _boundary_layout(draft: Draft, name: str) -> Layout:
 
 
 def _output(draft: Draft, name: str) -> DraftTensor:
-    """Return the output tensor: the value itself if its step may write it and nobody reads it, else a copy."""
+    """Return the output tensor: the value itself if its step may write it and nobody else needs it, else a copy."""
     tensor = draft.value(name)
     touching = [step for step in draft.steps if tensor.root in _roots_of(step.inputs)]
     writers = [step for step in draft.steps if step.output.root is tensor.root]
     own = tensor.storage is Storage.ARENA and tensor.parent is None and not tensor.is_image
+    # A reshape may be a view of the same memory, and an output too.
+    own = own and all(other is tensor or other.root is not tensor for other in draft.tensors.values())
     if own and not touching and len(writers) == 1 and writers[0].output is tensor and writers[0].op in _WRITES_OUTPUT:
         tensor.storage, tensor.name = Storage.OUTPUT, name
         return tensor

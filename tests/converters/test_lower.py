@@ -79,6 +79,19 @@ def test_groups_decide_the_matrices(group):
     assert matrix.density == np.count_nonzero(graph.constant(graph.nodes[1].inputs[1])) / 1024
 
 
+@pytest.mark.parametrize("layout", ["chw", "nhwc"])
+def test_a_value_and_its_reshaped_view_can_both_be_outputs(layout):
+    builder = GraphBuilder(2, 3, 8, 8)
+    pooled = builder.mean(builder.conv("x", 6), keepdim=True)
+    flat = builder.node("reshape", [pooled], (2, 6))
+    graph = builder.finish(pooled, flat)
+    x = np.random.default_rng(1).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    model = lower(graph, {}, layout=layout)
+    results = run_plan(model, model.plan(), {"x": x})
+    for name, expected in evaluate(graph, {"x": x}).items():
+        np.testing.assert_allclose(results[name].ravel(), expected.ravel(), rtol=1e-4, atol=1e-5)
+
+
 def test_arena_is_reused():
     builder = GraphBuilder(1, 8, 32, 32)
     x = "x"
