@@ -1,10 +1,13 @@
-"""When the sparse form of a matrix is smaller than the dense one; speed is measured, not computed."""
+"""When the sparse form of a matrix is smaller than the dense one, and from measured times, when it is faster."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from edge_sparse.errors import PruningError
 from edge_sparse.format.packing import bands_of
 
-__all__ = ["break_even_density", "index_bytes"]
+__all__ = ["break_even_density", "break_even_density_by_time", "index_bytes"]
 
 
 def index_bytes(rows: int, columns: int, group: int) -> int:
@@ -28,3 +31,34 @@ def break_even_density(rows: int, columns: int, group: int, value_bytes: float =
     """
     dense = rows * columns * value_bytes
     return max(0.0, 1 - index_bytes(rows, columns, group) / dense) if dense else 0.0
+
+
+def break_even_density_by_time(dense_milliseconds: float, sparse_milliseconds: Mapping[float, float]) -> float:
+    """Return the density at which a layer takes as long sparse as dense; below it, sparse is faster.
+
+    Times between two measured densities lie on a line. The result is 0 where sparse is slower at the lowest density,
+    and the highest measured density where sparse is always faster: nothing is known beyond it.
+
+    Parameters
+    ----------
+    dense_milliseconds : float
+        Time of the dense layer.
+    sparse_milliseconds : mapping of float to float
+        From density to time of the sparse layer, at least one.
+
+    Raises
+    ------
+    PruningError
+        ``TIMES_MISSING``: no sparse times, or a time that is not positive.
+    """
+    times = sorted(sparse_milliseconds.items())
+    if not times or min(dense_milliseconds, *sparse_milliseconds.values()) <= 0:
+        raise PruningError("TIMES_MISSING", "times must be positive, one of them sparse", "measure the layer first")
+    below = None
+    for density, time in times:
+        if time >= dense_milliseconds:
+            if below is None:
+                return 0.0
+            return below[0] + (density - below[0]) * (dense_milliseconds - below[1]) / (time - below[1])
+        below = (density, time)
+    return times[-1][0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from edge_sparse.converters.lower import lower
 from edge_sparse.converters.pruning import LayerOverride, PruneOptions, detect_patterns, parse_group, prune_graph
-from edge_sparse.converters.pruning.break_even import break_even_density
+from edge_sparse.converters.pruning.break_even import break_even_density, break_even_density_by_time
 from edge_sparse.converters.pruning.groups import as_matrices, as_weight, group_mask, group_scores, widest_group
 from graph_builder import GraphBuilder
 from graph_twin import evaluate
@@ -139,6 +139,19 @@ def test_break_even_is_where_the_bytes_are_equal():
 
 
 @pytest.mark.parametrize(
+    ("times", "density"),
+    [
+        ({0.2: 1.0, 0.6: 3.0, 1.0: 5.0}, 0.8),
+        ({0.3: 1.0, 0.9: 3.0}, 0.9),
+        ({0.1: 4.0, 0.5: 3.0}, 0.0),
+        ({0.1: 1.0, 0.5: 4.0, 0.9: 3.9}, 0.5),
+    ],
+)
+def test_break_even_by_time_is_where_the_lines_cross(times, density):
+    assert break_even_density_by_time(4.0, times) == pytest.approx(density)
+
+
+@pytest.mark.parametrize(
     ("call", "code"),
     [
         (lambda: PruneOptions(1.0), "SPARSITY_RANGE"),
@@ -147,6 +160,8 @@ def test_break_even_is_where_the_bytes_are_equal():
         (lambda: PruneOptions(0.5, scope="net"), "OPTION_UNKNOWN"),
         (lambda: parse_group("gs5x1"), "GROUP_UNKNOWN"),
         (lambda: parse_group("4"), "GROUP_UNKNOWN"),
+        (lambda: break_even_density_by_time(1.0, {}), "TIMES_MISSING"),
+        (lambda: break_even_density_by_time(0.0, {0.5: 1.0}), "TIMES_MISSING"),
         (
             lambda: prune_graph(network(), PruneOptions(0.5, overrides={"nope": LayerOverride(0.1)})),
             "OVERRIDE_UNMATCHED",
