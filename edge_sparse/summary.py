@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_sparse.format.column_index import encode_columns
 from edge_sparse.plan import ImagePreprocessing, Model, Op, Plan, SparseMatrix, Storage
-from edge_sparse.session import Port
+from edge_sparse.port import Port
 
 __all__ = ["MatrixSummary", "ModelSummary", "PlanSummary", "inspect", "summarise"]
 

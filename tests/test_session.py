@@ -196,10 +196,10 @@ def test_sessions_leave_neither_threads_nor_memory_behind(model):
 
     rounds(5)
     threads, before = threading.active_count(), resident()
-    rounds(24)
+    rounds(16)
     assert threading.active_count() == threads
     # A leak of a model's kernels or of a thread's stack would be larger.
-    assert resident() - before < 24 * 32 * 1024
+    assert resident() - before < 16 * 32 * 1024
     assert peak_memory_bytes() >= resident() // 2
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_sparse.cli.console import Console
 from edge_sparse.cli.text import Table, size
 from edge_sparse.plan import Model, Plan
-from edge_sparse.session import Port
+from edge_sparse.port import Port
 from edge_sparse.summary import ModelSummary, summarise
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
@@ -57,7 +57,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _head(name: str, summary: ModelSummary, console: Console) -> None:
-    console.line(f"{name}: {size(summary.file_bytes)}, {_saved(summary)}")
+    console.line(f"{name}: {size(summary.file_bytes)}")
+    instead = f"{size(summary.matrix_bytes)} instead of {size(summary.dense_bytes)} as dense float32"
+    console.line(f"matrices: {summary.density:.1%} of the weights kept, {instead}")
+    console.line(f"other constants: {size(summary.constant_bytes)}")
     for plan in summary.plans:
         console.line(f"plan {plan.name}: {plan.steps} steps, {size(plan.arena_bytes)} of activations")
         for role, ports in (("input", plan.inputs), ("output", plan.outputs)):
@@ -81,10 +84,6 @@ def _head(name: str, summary: ModelSummary, console: Console) -> None:
 
 def _numbers(values: tuple[float, ...]) -> str:
     return "/".join(f"{value:.6g}" for value in values)
-
-
-def _saved(summary: ModelSummary) -> str:
-    return f"{summary.density:.1%} of the weights kept, {size(summary.dense_bytes)} as dense float32"
 
 
 def _shape(port: Port) -> str:
