@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ __all__ = ["Blobs", "Container", "Strings", "open_container"]
 
 Bytes = npt.NDArray[np.uint8]
 
+#: Names go to terminals; a terminal obeys these.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _AGAIN = "download or convert it again"
 _MANDATORY = (Section.MODEL, Section.TENSORS, Section.STEPS, Section.PLANS, Section.PORTS)
 
@@ -72,9 +75,12 @@ class Strings:
             message = f"a string at byte {offset} of {length} bytes leaves a section of {len(self.data)}"
             raise FileFormatError("STRING_RANGE", message, _AGAIN)
         try:
-            return self.data[offset : offset + length].decode("utf-8")
+            text = self.data[offset : offset + length].decode("utf-8")
         except UnicodeDecodeError:
             raise FileFormatError("STRING_UTF8", f"the string at byte {offset} is not UTF-8", _AGAIN) from None
+        if _CONTROL.search(text):
+            raise FileFormatError("STRING_CONTROL", f"the string at byte {offset} holds control characters", _AGAIN)
+        return text
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     """
     name = str(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise FileFormatError("FILE_UNREADABLE", f"{name} is not a regular file", "name a file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             data: bytes | mmap.mmap = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
@@ -57,7 +60,7 @@ def parse_model(data: bytes | memoryview | mmap.mmap, name: str = "") -> Model:
         What error messages call it.
     """
     try:
-        return _model(np.frombuffer(data, np.uint8) if len(data) else np.zeros(0, np.uint8))
+        return _model(np.frombuffer(data, np.uint8) if memoryview(data).nbytes else np.zeros(0, np.uint8))
     except FileFormatError as error:
         message = f"{name}: {error.message}" if name else error.message
         raise FileFormatError(error.code, message, error.hint) from None

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_sparse.format.spec import BLOB, DIRECTORY_ENTRY, HEADER, RECORDS, Section
 
-__all__ = ["FileEditor", "appended", "changed"]
+__all__ = ["FileEditor", "appended", "changed", "changed_header", "with_section"]
 
 
 class FileEditor:
@@ -51,6 +51,14 @@ def changed(data: bytes, section: int, row: int = 0, **fields: object) -> bytes:
     return editor.sealed()
 
 
+def changed_header(data: bytes, **fields: object) -> bytes:
+    """Return the file with some fields of the header changed."""
+    editor = FileEditor(data)
+    for name, value in fields.items():
+        editor.header[name] = value
+    return editor.sealed()
+
+
 def appended(data: bytes, extra: bytes) -> bytes:
     """Return the file with bytes after its end that the header counts."""
     editor = FileEditor(data)
@@ -58,3 +66,30 @@ def appended(data: bytes, extra: bytes) -> bytes:
     sealed = bytearray(editor.sealed() + extra)
     sealed[HEADER.itemsize - 4 : HEADER.itemsize] = struct.pack("<I", zlib.crc32(sealed[: HEADER.itemsize - 4]))
     return bytes(sealed)
+
+
+def with_section(data: bytes, kind: int, content: bytes) -> bytes:
+    """Return the file with an optional section of a type above all others, and everything after it moved."""
+    old = FileEditor(data)
+    count = old.directory.size + 1
+    result = bytearray(data[: HEADER.itemsize]) + bytearray(count * DIRECTORY_ENTRY.itemsize)
+
+    def add(part: bytes) -> int:
+        result.extend(bytes(-len(result) % 64))
+        result.extend(part)
+        return len(result) - len(part)
+
+    entries = np.zeros(count, DIRECTORY_ENTRY)
+    entries[:-1] = old.directory
+    for row in range(count - 1):
+        offset, length = int(entries[row]["offset"]), int(entries[row]["length"])
+        entries[row]["offset"] = add(data[offset : offset + length])
+    entries[-1] = (kind, 0, add(content), len(content), 0, 0)
+    places = [add(blob.tobytes()) for blob in old.blobs]
+    result[HEADER.itemsize : HEADER.itemsize + entries.nbytes] = entries.tobytes()
+    np.frombuffer(result, HEADER, 1)["section_count"] = count
+    np.frombuffer(result, HEADER, 1)["file_length"] = len(result)
+    table = next((int(entry["offset"]) for entry in entries if int(entry["type"]) == Section.BLOBS), 0)
+    if places:
+        np.frombuffer(result, BLOB, len(places), table)["offset"] = places
+    return FileEditor(bytes(result)).sealed()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from file_editor import FileEditor, appended, changed
+from file_editor import FileEditor, appended, changed, changed_header
 from tiny_models import described, small_image, small_rows, small_tokens, tiny_decoder, two_plans
 
 from edge_sparse.format.assembly import assemble
@@ -37,13 +37,6 @@ def invalid_files() -> dict[str, bytes]:
     }
 
 
-def _header(data: bytes, **fields: object) -> bytes:
-    editor = FileEditor(data)
-    for name, value in fields.items():
-        editor.header[name] = value
-    return editor.sealed()
-
-
 def _directory(data: bytes, row: int, **fields: object) -> bytes:
     editor = FileEditor(data)
     for name, value in fields.items():
@@ -66,15 +59,15 @@ def _shell(rows: bytes) -> dict[str, bytes]:
         "FILE_TRUNCATED": rows[:-1],
         "FILE_TRUNCATED.header": rows[:63],
         "FILE_TRUNCATED.empty": b"",
-        "FILE_VERSION": _header(rows, major=2),
+        "FILE_VERSION": changed_header(rows, major=2),
         "HEADER_CRC": _with_byte(rows, 10, 1),
         "FILE_TRAILING": rows + b"\0",
         "FILE_TRAILING.counted": appended(rows, b"\0"),
-        "HEADER_RESERVED": _header(rows, flags=1),
-        "HEADER_RESERVED.bytes": _header(rows, reserved=b"\1"),
-        "SECTION_COUNT": _header(rows, section_count=0),
-        "SECTION_COUNT.many": _header(rows, section_count=1 << 31),
-        "SECTION_COUNT.short": _header(rows, section_count=64),
+        "HEADER_RESERVED": changed_header(rows, flags=1),
+        "HEADER_RESERVED.bytes": changed_header(rows, reserved=b"\1"),
+        "SECTION_COUNT": changed_header(rows, section_count=0),
+        "SECTION_COUNT.many": changed_header(rows, section_count=1 << 31),
+        "SECTION_COUNT.short": changed_header(rows, section_count=64),
         "DIRECTORY_CRC": _with_byte(rows, HEADER.itemsize + 20, rows[HEADER.itemsize + 20] ^ 1),
         "SECTION_ORDER": _directory(rows, 1, type=1),
         "SECTION_ORDER.zero": _directory(rows, 0, type=0),
@@ -93,7 +86,8 @@ def _shell(rows: bytes) -> dict[str, bytes]:
         "RESERVED_NOT_ZERO.blob": changed(rows, Section.BLOBS, reserved=1),
         "RESERVED_NOT_ZERO.model": changed(rows, Section.MODEL, reserved=b"\1"),
         "STRING_RANGE": changed(rows, Section.TENSORS, name=(2**32 - 1, 2**32 - 1)),
-        "STRING_UTF8": _damaged_string(rows),
+        "STRING_UTF8": _damaged_string(rows, 0xFF),
+        "STRING_CONTROL": _damaged_string(rows, 0x1B),
         "MODEL_STATE": changed(rows, Section.MODEL, state_bytes=32),
         "MODEL_STATE.large": changed(rows, Section.MODEL, state_bytes=_FAR),
     }
@@ -112,9 +106,9 @@ def _without_last_sections(rows: bytes) -> bytes:
     return bytes(header) + directory + bytes(offset - 64 - len(directory)) + strings
 
 
-def _damaged_string(rows: bytes) -> bytes:
+def _damaged_string(rows: bytes, value: int) -> bytes:
     editor = FileEditor(rows)
-    editor.sections[Section.STRINGS][0] = 0xFF
+    editor.sections[Section.STRINGS][0] = value
     return editor.sealed()
 
 

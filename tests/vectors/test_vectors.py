@@ -11,7 +11,10 @@ from make_vectors import FOLDER, arrays, valid_files
 import edge_sparse.format
 from edge_sparse import Session
 from edge_sparse.errors import BackendError, FileFormatError
+from edge_sparse.format.column_index import encode_columns
 from edge_sparse.format.reader import parse_model, read_model
+from edge_sparse.format.spec import IndexEncoding
+from edge_sparse.plan import DType, Layout, Op, Storage
 
 VALID = sorted((FOLDER / "valid").glob("*.egs"))
 INVALID = sorted((FOLDER / "invalid").glob("*.egs"))
@@ -64,6 +67,27 @@ def test_every_rule_has_an_invalid_file():
         codes |= {code for code in found if code.split("_")[0] in prefixes}
     codes -= {"MATRIX_LIMIT", "IMAGE_RULES", "SECTION_LIMIT", "DIRECTORY_ENTRY"}
     assert codes - WITHOUT_FILE == {path.name.split(".")[0] for path in INVALID}
+
+
+def test_valid_files_cover_the_format():
+    models = [parse_model(path.read_bytes()) for path in VALID]
+    plans = [plan for model in models for plan in model.plans]
+    matrices = [matrix for model in models for matrix in model.matrices]
+    tensors = [tensor for model in models for tensor in model.tensors]
+    encodings = {encode_columns(m.counts, m.indices, m.columns)[0] for m in matrices}
+    assert {step.op for plan in plans for step in plan.steps} == set(Op)
+    assert {matrix.dtype for matrix in matrices} == {DType.F32, DType.F16, DType.S8, DType.S4, DType.TERNARY}
+    assert encodings == set(IndexEncoding)
+    assert {tensor.layout for tensor in tensors} == set(Layout)
+    assert {tensor.storage for tensor in tensors} == set(Storage)
+    assert any(len(matrix.bands) > 2 for matrix in matrices)
+    assert any(not matrix.counts.any() for matrix in matrices)
+    assert any(matrix.counts.any() and not matrix.counts.all() for matrix in matrices)
+    assert any(matrix.segment for matrix in matrices)
+    assert any(tensor.border for tensor in tensors)
+    assert {plan.symbol for plan in plans} == {"", "tokens"}
+    assert {model.tokenizer.kind for model in models if model.tokenizer} == {1, 2, 3}
+    assert any(model.image and model.labels and model.metadata for model in models)
 
 
 def test_the_script_makes_these_files():
