@@ -14,7 +14,7 @@ from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.launch import Launch, address_of
 from edge_sparse.backends.numba.simd import KernelBuilder
 from edge_sparse.errors import BackendError
-from edge_sparse.plan import Layout, Tensor
+from edge_sparse.plan import Layout, Storage, Tensor
 
 __all__ = ["MeanChw", "MeanNhwc", "mean_launch"]
 
@@ -32,16 +32,17 @@ class MeanArgument(enum.IntEnum):
 
 @dataclass(frozen=True)
 class MeanChw:
-    """Emitter of one kernel; work units are planes."""
+    """Emitter of one kernel; work units are planes. ``overrun``: a vector may be read past a plane's last pixel."""
 
     channels: int
     height: int
     width: int
+    overrun: bool
 
     @property
     def name(self) -> str:
         """Name of the kernel."""
-        return f"mean_f32_chw_c{self.channels}_{self.height}x{self.width}"
+        return f"mean_f32_chw_c{self.channels}_{self.height}x{self.width}" + ("_overrun" if self.overrun else "")
 
     @property
     def units(self) -> int:
@@ -59,10 +60,11 @@ class MeanChw:
                 b.mul(image, k.arg(MeanArgument.X_IMAGE_STRIDE)),
                 b.mul(channel, k.arg(MeanArgument.X_STEP)),
             )
-            with k.reduce(0, k.integer(self.height), [zero]) as (row, sums, following):
+            with k.reduce(0, k.integer(self.height), [zero, k.splat(0.0, 1)]) as (row, sums, following):
                 line = k.at(x, b.mul(row, k.arg(MeanArgument.X_ROW_STRIDE)))
-                following[0] = self._row(k, line, sums[0])
-            total = b.fmul(_lane_sum(k, sums[0], lanes), k.splat(1.0 / (self.height * self.width), 1))
+                following[:] = self._row(k, line, *sums)
+            total = b.fadd(_lane_sum(k, sums[0], lanes), sums[1])
+            total = b.fmul(total, k.splat(1.0 / (self.height * self.width), 1))
             y = k.at(
                 k.pointer(MeanArgument.Y),
                 b.mul(image, k.arg(MeanArgument.Y_IMAGE_STRIDE)),
@@ -70,16 +72,21 @@ class MeanChw:
             )
             k.store(total, y)
 
-    def _row(self, k: KernelBuilder, line: Any, total: Any) -> Any:
-        """Add a row's pixels; whole vectors, then one whose lanes beyond the row count as zero."""
+    def _row(self, k: KernelBuilder, line: Any, vector: Any, single: Any) -> tuple[Any, Any]:
+        """Add a row's pixels: whole vectors, then one whose lanes beyond the row count as zero, or single pixels."""
         lanes, rest = k.target.lanes, self.width % k.target.lanes
-        with k.reduce(0, k.integer(self.width - rest), [total], lanes) as (at, sums, following):
+        with k.reduce(0, k.integer(self.width - rest), [vector], lanes) as (at, sums, following):
             following[0] = k.b.fadd(sums[0], k.load(k.at(line, at), lanes))
-        if not rest:
-            return sums[0]
-        pixels = k.load(k.at(line, self.width - rest), lanes)
-        mask = k.ir.Constant(k.ir.VectorType(k.i1, lanes), [lane < rest for lane in range(lanes)])
-        return k.b.fadd(sums[0], k.b.select(mask, pixels, k.splat(0.0, lanes)))
+        vector = sums[0]
+        if rest and self.overrun:
+            pixels = k.load(k.at(line, self.width - rest), lanes)
+            mask = k.ir.Constant(k.ir.VectorType(k.i1, lanes), [lane < rest for lane in range(lanes)])
+            vector = k.b.fadd(vector, k.b.select(mask, pixels, k.splat(0.0, lanes)))
+        elif rest:
+            with k.reduce(self.width - rest, k.integer(self.width), [single]) as (at, sums, following):
+                following[0] = k.b.fadd(sums[0], k.load(k.at(line, at)))
+            single = sums[0]
+        return vector, single
 
 
 def _lane_sum(k: KernelBuilder, value: Any, lanes: int) -> Any:
@@ -141,6 +148,7 @@ def mean_launch(compiler: KernelCompiler, x: Tensor, y: Tensor) -> Launch:
         lanes = min(compiler.target.lanes, 1 << (channels.bit_length() - 1))
         kernel, step = MeanNhwc(channels, height, width, lanes), x.strides[3]
     else:
-        kernel, step = MeanChw(channels, height, width), x.strides[1]
+        # The arena has a margin behind its last tensor, a caller's array has none.
+        kernel, step = MeanChw(channels, height, width, x.storage is Storage.ARENA), x.strides[1]
     arguments = [address_of(x), address_of(y), x.strides[0], step, x.strides[2], y.strides[0]]
     return Launch(compiler.emit(kernel.name, kernel.emit), arguments, batch * kernel.units)
