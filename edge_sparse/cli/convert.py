@@ -8,6 +8,8 @@ differ.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +106,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from edge_sparse import convert
     from edge_sparse.converters.frontends.load_source import load_source
 
-    with console.progress() as report:
+    # What the model's own code prints must not mix with the results.
+    with contextlib.redirect_stdout(sys.stderr), console.progress() as report:
         report(STAGES["read"], None)
         source, example_inputs = load_source(options.source)
 

@@ -28,6 +28,7 @@ NETWORK = """
 
     def make():
         torch.manual_seed(0)
+        print("a word from the model's own code")
         return Net().eval(), (torch.randn(1, 3, 16, 16),)
 
     def slow():
@@ -167,7 +168,7 @@ def test_the_top_class_may_not_change_more_than_allowed(failure, network, tmp_pa
 def test_interrupts_leave_nothing(process, network, tmp_path):
     before = os.listdir(tmp_path)
     with process("convert", f"{network}:slow", "-o", tmp_path / "net.egs") as running:
-        assert running.stdout.readline() == "waiting\n"
+        assert [running.stderr.readline(), running.stderr.readline()][1] == "waiting\n"
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
     assert running.returncode == 130
