@@ -124,9 +124,8 @@ def _verification_lines(verification: Verification | None) -> list[str]:
     lines = [f"verified against the source with the same weights dropped: {_describe(verification.conversion)}"]
     if verification.layer_errors:
         worst = max(verification.layer_errors.values())
-        lines.append(
-            f"layer by layer: {len(verification.layer_errors)} outputs compared, worst relative error {worst:.1e}"
-        )
+        count = len(verification.layer_errors)
+        lines.append(f"layer by layer: {count} outputs compared, the worst differs by {worst:.1e} of its largest value")
     if verification.rounding is not None:
         lines.append(f"rounding of the stored weights: {_describe(verification.rounding)}")
     if verification.pruning is not None:
