@@ -28,7 +28,8 @@ examples:
 
 exit codes: 0 done, 1 unexpected failure, 2 invalid file, 3 wrong input or option, 4 backend or extra missing,
 5 cannot convert, 6 cannot write, 7 verification failed, 130 interrupted.
-Results go to stdout, everything else to stderr. With --json both are JSON.
+Results go to stdout, everything else to stderr. With --json, stdout is one JSON document or empty, and an error is the
+last line of stderr, in JSON too.
 """
 
 

@@ -94,7 +94,7 @@ def failure(cli):
         outcome, machine = cli(*words), cli(*words, "--json")
         assert outcome.code == machine.code != 0
         assert "Traceback" not in outcome.err
-        error = json.loads(machine.err)["error"]
+        error = json.loads(machine.err.splitlines()[-1])["error"]
         assert error["exit_code"] == machine.code
         assert error["message"]
         assert error["hint"], f"{error['code']} names no next step"
