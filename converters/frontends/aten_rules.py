@@ -10,11 +10,10 @@ from edge_sparse.converters.frontends import aten_elementwise as elementwise
 from edge_sparse.converters.frontends import aten_layers as layers
 from edge_sparse.converters.frontends import aten_pooling as pooling
 from edge_sparse.converters.frontends import aten_shapes as shapes
-from edge_sparse.converters.frontends.aten_call import Call, Unsupported, source_of
+from edge_sparse.converters.frontends.aten_call import Call, Unsupported
+from edge_sparse.converters.frontends.aten_problems import Problems
 from edge_sparse.converters.frontends.aten_translation import Translation
 from edge_sparse.converters.graph import Value
-
-from edge_sparse.errors import UnsupportedOperatorError
 
 __all__ = ["FRESH", "RULES", "translate_nodes"]
 
@@ -75,7 +74,7 @@ def translate_nodes(t: Translation) -> None:
     UnsupportedOperatorError
         The message lists every operator without a rule, with its place in the source.
     """
-    problems: list[str] = []
+    problems = Problems()
     for node in t.program.nodes:
         if node in t.program.constants or node.op not in ("call_function", "get_attr") or not node.users:
             continue
@@ -84,16 +83,12 @@ def translate_nodes(t: Translation) -> None:
         try:
             t.results[node] = _translate(t, node)
         except Unsupported as reason:
-            problems.append(_describe(node, str(reason)))
+            problems.add(node, str(reason))
             t.results[node] = _placeholder(t, node)
-    broadcast = [node for node in t.program.outputs if node in t.expanded]
-    problems += [_describe(node, "its broadcast result is an output") for node in broadcast]
-    if problems:
-        raise UnsupportedOperatorError(
-            "OPERATOR_UNSUPPORTED",
-            f"{len(problems)} operator(s) cannot be converted:\n" + "\n".join(f"  {line}" for line in problems),
-            "replace them in the source model, or cut the model before them",
-        )
+    for node in t.program.outputs:
+        if node in t.expanded:
+            problems.add(node, "its broadcast result is an output")
+    problems.check()
 
 
 def _translate(t: Translation, node: Any) -> str | tuple[str, ...]:
@@ -125,8 +120,3 @@ def _stand_in(t: Translation, node: Any, value: Any) -> str:
     name = t.unique(f"unsupported.{node.name}")
     t.graph.values[name] = Value(name, tuple(int(length) for length in getattr(value, "shape", ())))
     return name
-
-
-def _describe(node: Any, reason: str) -> str:
-    where = source_of(node)
-    return str(node.target) + (f" at {where}" if where else "") + (f": {reason}" if reason else "")

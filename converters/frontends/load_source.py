@@ -82,7 +82,7 @@ def _module(place: str, text: str) -> ModuleType:
                 "run in the folder that holds it, or give the file: path/to/mymodel.py:function",
             ) from error
         raise _import_error(place, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_error(place, error) from error
     finally:
         sys.path.remove("")
@@ -100,14 +100,14 @@ def _module_from_file(path: Path, text: str) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_error(str(path), error) from error
     finally:
         sys.path.remove(str(path.parent))
     return module
 
 
-def _import_error(place: str, error: Exception) -> ConvertError:
+def _import_error(place: str, error: BaseException) -> ConvertError:
     return ConvertError("SOURCE_IMPORT_FAILED", f"importing {place} raises {_cause(error)}", "fix the module first")
 
 
@@ -117,7 +117,7 @@ def _call(module: ModuleType, function: str, text: str) -> tuple[Any, Any]:
         raise ConvertError("SOURCE_NOT_FOUND", f"{module.__name__} has no function {function} ({text})", _FORM)
     try:
         result = maker()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConvertError(
             "SOURCE_FUNCTION_FAILED", f"{text} raises {_cause(error)}", "call it in Python first"
         ) from error
@@ -133,6 +133,6 @@ def _call(module: ModuleType, function: str, text: str) -> tuple[Any, Any]:
     return result[0], result[1]
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

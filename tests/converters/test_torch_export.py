@@ -156,6 +156,9 @@ FUNCTIONS = {
     "arithmetic": lambda x: 1.5 - (x / 4 + 2) * 3 - x * x + (-x) ** 2,
     "constant per channel": lambda x: x * torch.linspace(0, 1, 8).view(1, 8, 1, 1) + torch.ones(8, 1, 1),
     "constant per pixel": lambda x: x + torch.linspace(0, 1, 99).view(9, 11),
+    "normalised input": lambda x: (
+        (x - torch.linspace(0, 1, 8).view(1, 8, 1, 1)) / torch.linspace(1, 2, 8).view(8, 1, 1)
+    ),
     "reciprocal of a constant": lambda x: x / torch.linspace(1, 2, 8).view(8, 1, 1),
     "sum with factor": lambda x: torch.add(x, x.relu(), alpha=-2),
     "tanh": torch.tanh,
@@ -339,7 +342,9 @@ class Unconvertible(nn.Module):
     def forward(self, x):
         x = self.norm(self.up(x))
         x = x.sort(1).values
-        return F.leaky_relu(x).permute(0, 2, 3, 1)
+        for _ in range(3):
+            x = F.leaky_relu(x)
+        return x.permute(0, 2, 3, 1)
 
 
 def test_unsupported_operators_are_listed_at_once_with_their_places():
@@ -347,8 +352,15 @@ def test_unsupported_operators_are_listed_at_once_with_their_places():
         read_torch(Unconvertible(), (images(1, 3, 6, 6),))
     message = caught.value.message
     assert caught.value.code == "OPERATOR_UNSUPPORTED"
-    for part in ("transposed convolution", "up (test_torch_export.py:", "aten.sort", "permutation (0, 2, 3, 1)"):
+    for part in (
+        "transposed convolution",
+        "up (test_torch_export.py:",
+        "aten.sort",
+        "aten.leaky_relu.default (3 times)",
+        "permutation (0, 2, 3, 1)",
+    ):
         assert part in message
+    assert len(message.splitlines()) == 6
     assert str(Path(__file__).parent) not in message
 
 
