@@ -304,7 +304,10 @@ class ImagePreprocessing:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A vocabulary as bytes: kind 1 bytes, 2 scored merges (llama2.c), 3 byte-level BPE with ranked merges."""
+    """A vocabulary as bytes: kind 1 bytes, 2 scored merges (llama2.c), 3 byte-level BPE with ranked merges.
+
+    ``temperature`` (0: always the likeliest token), ``top_k`` (0: all tokens) and ``top_p`` are sampling defaults.
+    """
 
     kind: int
     pieces: tuple[bytes, ...]
@@ -313,6 +316,9 @@ class Tokenizer:
     bos: int = -1
     eos: int = -1
     unknown: int = -1
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,9 @@ class _Content:
             self._blob(b"".join(tokenizer.pieces)),
             self._blob(np.array(tokenizer.scores, "<f4")),
             self._blob(np.array(tokenizer.merges, "<u4").reshape(-1)),
+            tokenizer.temperature,
+            tokenizer.top_k,
+            tokenizer.top_p,
             b"",
         )
 

@@ -50,7 +50,7 @@ def read_tokenizer(container: Container) -> Tokenizer | None:
     records = container.records(Section.TOKENIZER)
     if not records.size:
         return None
-    kind, count, merge_count, bos, eos, unknown, *blob_numbers, _ = records[0].tolist()
+    kind, count, merge_count, bos, eos, unknown, *blob_numbers, temperature, top_k, top_p, _ = records[0].tolist()
     lengths, pieces, scores, merges = (container.blobs.get(number, "the tokenizer") for number in blob_numbers)
     if kind not in (_BYTES, _SCORED, _RANKED):
         raise FileFormatError("TOKENIZER_KIND", f"tokenizer kind {kind} is unknown", "update edge_sparse")
@@ -65,6 +65,9 @@ def read_tokenizer(container: Container) -> Tokenizer | None:
     values, pairs = scores.view("<f4"), merges.view("<u4").reshape(-1, 2)
     if not np.isfinite(values).all() or (pairs >= count).any():
         raise FileFormatError("TOKENIZER_VALUES", "a score is no number or a merge names no piece", _AGAIN)
+    if not (math.isfinite(temperature) and temperature >= 0 and 0 < top_p <= 1):
+        message = f"sampling with temperature {temperature} and top_p {top_p}"
+        raise FileFormatError("TOKENIZER_SAMPLING", message, _AGAIN)
     data, ends = pieces.tobytes(), np.cumsum(numbers, dtype=np.int64).tolist()
     return Tokenizer(
         kind,
@@ -74,6 +77,9 @@ def read_tokenizer(container: Container) -> Tokenizer | None:
         bos,
         eos,
         unknown,
+        temperature,
+        top_k,
+        top_p,
     )
 
 

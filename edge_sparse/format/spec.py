@@ -198,7 +198,10 @@ TOKENIZER = np.dtype(
         ("bytes_blob", "<u4"),
         ("scores_blob", "<u4"),
         ("merges_blob", "<u4"),
-        ("reserved", "V24"),
+        ("temperature", "<f4"),
+        ("top_k", "<u4"),
+        ("top_p", "<f4"),
+        ("reserved", "V12"),
     ]
 )
 

@@ -535,6 +535,8 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
         "TOKENIZER_SIZE.many": tokenizer(piece_count=2**32 - 1),
         "TOKENIZER_SIZE.scores": tokenizer(scores_blob=int(record["lengths_blob"])),
         "TOKENIZER_VALUES": editor.sealed(),
+        "TOKENIZER_SAMPLING": tokenizer(temperature=-1.0),
+        "TOKENIZER_SAMPLING.top_p": tokenizer(top_p=np.nan),
         "METADATA_JSON": text.sealed(),
         "METADATA_JSON.deep": _nested(5000),
     }

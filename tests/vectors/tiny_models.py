@@ -71,7 +71,7 @@ def small_tokens() -> Model:
     last = b.tensor("last", (1, WIDTH), Storage.OUTPUT)
     b.steps.append(Step(Op.TAKE_LAST, "last", (x,), (last,), {}))
     plan = Plan("main", tuple(b.tensors), tuple(b.steps), (ids,), (last,), b.arena, "tokens", 6)
-    tokenizer = Tokenizer(3, tuple(bytes([65 + i]) for i in range(8)), merges=((0, 1), (2, 3)), unknown=7)
+    tokenizer = Tokenizer(3, tuple(bytes([65 + i]) for i in range(8)), merges=((0, 1), (2, 3)), unknown=7, top_k=40)
     return Model((plan,), tuple(b.matrices), tokenizer=tokenizer)
 
 
