@@ -56,23 +56,34 @@ EVIL = "\x1b]0;owned\x07\x1b[2J[red]\u202egs.evil"
 
 
 @pytest.mark.parametrize("view", ["--matrices", "--steps", "--tensors"])
-def test_names_cannot_steer_the_terminal(cli, tmp_path, view):
+def test_names_cannot_steer_the_terminal(cli, model_file, monkeypatch, view):
+    """The reader refuses control characters in names; the command line must not rely on it."""
     model = small_model(labels=(EVIL,), metadata={EVIL: EVIL})
     plan = model.plan()
     steps = tuple(dataclasses.replace(step, name=EVIL) for step in plan.steps)
     tensors = tuple(dataclasses.replace(tensor, name=EVIL + str(n)) for n, tensor in enumerate(plan.tensors))
     matrices = tuple(dataclasses.replace(matrix, name=EVIL) for matrix in model.matrices)
     plan = dataclasses.replace(plan, steps=steps, tensors=tensors)
-    write_model(dataclasses.replace(model, plans=(plan,), matrices=matrices), tmp_path / "evil.egs")
-    outcome = cli("inspect", tmp_path / "evil.egs", view)
+    evil = dataclasses.replace(model, plans=(plan,), matrices=matrices)
+    monkeypatch.setattr("edge_sparse.format.reader.read_model", lambda _path: evil)
+    outcome = cli("inspect", model_file, view)
     assert outcome.code == 0
     assert "\\x1b]0;owned\\x07" in outcome.out
     assert "[red]" in outcome.out
     for character in "\x1b\x07\u202e":
         assert character not in outcome.out + outcome.err
-    machine = cli("inspect", tmp_path / "evil.egs", "--json")
+    machine = cli("inspect", model_file, "--json")
     assert machine.out.isascii()
     assert machine.json["summary"]["labels"] == [EVIL]
+
+
+def test_text_that_a_file_may_hold_is_shown_safely(cli, tmp_path):
+    write_model(small_model(labels=("\u202egs.evil", "[red]"), metadata={EVIL: [EVIL]}), tmp_path / "evil.egs")
+    outcome = cli("inspect", tmp_path / "evil.egs")
+    assert outcome.code == 0
+    assert "\\u202egs.evil, [red]" in outcome.out
+    for character in "\x1b\x07\u202e":
+        assert character not in outcome.out
 
 
 def test_the_summary_from_python(model_file, model):
