@@ -84,7 +84,8 @@ def test_cifar_resnet20_with_trained_weights_equals_torch():
     module = resnet.cifar_resnet20()
     module.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
     x = images(20, 3, 32, 32)
-    source = check(module.eval(), x, backend="numba", tolerance=1e-5)
+    # Logits reach 15: every one is within 1e-4.
+    source = check(module.eval(), x, backend="numba", tolerance=5e-6)
     graph = optimise(source.graph)
     assert {node.op for node in graph.nodes} <= {"conv", "subsample", "pad_channels", "avg_pool", "reshape", "linear"}
 
