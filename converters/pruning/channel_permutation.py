@@ -41,9 +41,8 @@ def permuted(
     for (name, number), axis in coupling.axes.items():
         order = axis_order(axis, orders)
         if order is not None:
-            whole = list(changed.get(name, (None,) * len(coupling.shape(name))))
-            whole[number] = order
-            changed[name] = tuple(whole)
+            others = changed.get(name, (None,) * len(coupling.shape(name)))
+            changed[name] = (*others[:number], order, *others[number + 1 :])
     for name, whole in changed.items():
         value = graph.values[name]
         if value.data is not None:

@@ -153,16 +153,9 @@ class GroupPruner:
         PruningError
             ``CHECKPOINT_MISMATCH``: the checkpoint is no pruner's, or names other layers or shapes.
         """
-        torch = require_torch()
         steps, dropped = state.get("steps"), state.get("dropped")
-        fits = isinstance(steps, int) and steps >= 0 and isinstance(dropped, Mapping)
-        fits = fits and set(dropped) in (set(), set(self._requests))
-        if not fits or any(
-            not isinstance(mask, torch.Tensor)
-            or mask.dtype != torch.bool
-            or mask.shape != self._requests[name].layer.shape
-            for name, mask in dropped.items()
-        ):
+        counted = isinstance(steps, int) and steps >= 0
+        if not counted or not isinstance(dropped, Mapping) or not self._fits(dropped):
             raise PruningError(
                 "CHECKPOINT_MISMATCH",
                 "the checkpoint does not belong to a pruner of this network",
@@ -171,6 +164,16 @@ class GroupPruner:
         self.steps = steps
         self._dropped = {name: mask.clone() for name, mask in dropped.items()}
         self._apply()
+
+    def _fits(self, dropped: Mapping[str, Any]) -> bool:
+        """Tell whether masks of a checkpoint are those of this network's layers; before the first change none are."""
+        torch = require_torch()
+        return set(dropped) in (set(), set(self._requests)) and all(
+            isinstance(mask, torch.Tensor)
+            and mask.dtype == torch.bool
+            and tuple(mask.shape) == self._requests[name].layer.shape
+            for name, mask in dropped.items()
+        )
 
     def _choose(self, share: float) -> None:
         """Choose what to drop when ``share`` of the final sparsity is due."""

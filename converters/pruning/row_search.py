@@ -57,7 +57,7 @@ class RowMatrix:
         self.starts = np.concatenate([[0], np.cumsum(heights)[:-1]])
         self.strip_of_row = np.repeat(np.arange(len(heights)), heights)
         self.heights = heights.astype(np.float32)
-        self.sizes = group_sizes(*magnitudes.shape, group)
+        self.sizes = group_sizes(magnitudes.shape[0], magnitudes.shape[1], group)
 
     def sums(self) -> Floats:
         """Return the magnitude of every group, shape (strips, columns)."""
