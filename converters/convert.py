@@ -19,6 +19,7 @@ from edge_sparse.converters.source import Source
 from edge_sparse.converters.verify import Verification, check_max_drop, masked_source, verify
 from edge_sparse.converters.weights import check_finite, check_range, fill_zeros, flush_subnormals
 
+from edge_sparse.errors import ConvertError
 from edge_sparse.format.reader import parse_model
 from edge_sparse.format.writer import model_bytes
 from edge_sparse.plan import DType, ImagePreprocessing, Model
@@ -173,6 +174,8 @@ def convert(
 
 def _read(source: Any, example_inputs: Sequence[Any] | None, batch: int | None) -> Source:
     if isinstance(source, Source):
+        if batch is not None:
+            raise ConvertError("BATCH_FIXED", "a source that was read already has its batch size", "read it with batch")
         return source
     from edge_sparse.converters.frontends.torch_export import read_torch
 

@@ -275,6 +275,7 @@ def test_a_dry_run_finds_operators_without_a_rule():
         ({"labels": "no/such/file"}, ConvertError, "LABELS_UNREADABLE"),
         ({"image": {"height": 20, "width": 21}}, ConvertError, "IMAGE_INVALID"),
         ({"image": {"size": 20}}, ConvertError, "IMAGE_INVALID"),
+        ({"batch": 2}, ConvertError, "BATCH_FIXED"),
         ({"max_drop": 2}, InputError, "MAX_DROP_RANGE"),
         ({"verify_inputs": np.zeros((2, 3, 9, 9), np.float32)}, InputError, "VERIFY_INPUTS"),
         ({"verify_inputs": "no/such.npz"}, InputError, "VERIFY_INPUTS"),

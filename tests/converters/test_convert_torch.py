@@ -75,6 +75,30 @@ def test_masks_of_torch_are_found():
     np.testing.assert_allclose(result.session()(x.numpy()), expected, atol=1e-4 * np.abs(expected).max())
 
 
+class TwoByTwo(nn.Module):
+    """Two inputs of different rank and two outputs, one of them a map."""
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.vector = nn.Conv2d(3, 32, 3, padding=1), nn.Linear(12, 32)
+        self.mix, self.head = nn.Conv2d(32, 16, 1), nn.Linear(32, 5)
+
+    def forward(self, image, vector):
+        map = torch.relu(self.image(image))
+        return {"map": self.mix(map), "classes": self.head(map.mean((2, 3)) + torch.relu(self.vector(vector)))}
+
+
+def test_several_inputs_and_outputs(tmp_path):
+    example = (torch.zeros(2, 3, 8, 8), torch.zeros(2, 12))
+    given = (torch.ones(4, 3, 8, 8), torch.ones(4, 12))
+    net = TwoByTwo()
+    result = es.convert(net, example, tmp_path / "m.egs", sparsity=0.5, verify_inputs=given, report=tmp_path / "r.html")
+    assert result.verification.conversion.samples == 8 + 4
+    session = result.session()
+    outputs = session(*[tensor[:2].numpy() for tensor in given])
+    assert sorted(array.shape for array in outputs) == [(2, 5), (2, 16, 8, 8)]
+
+
 def test_tensors_are_taken_as_verification_inputs():
     images = torch.randn(6, 3, 24, 24, generator=torch.Generator().manual_seed(2))
     result = es.convert(module(), EXAMPLE, sparsity=0.5, rearrange=False, batch=2, verify_inputs=images)
