@@ -11,7 +11,7 @@ from edge_sparse.converters.pruning.layers import layers_of
 
 from edge_sparse.errors import ConvertError
 
-__all__ = ["Orders", "layers_without_origin", "source_masks"]
+__all__ = ["Orders", "in_axes", "layers_without_origin", "source_masks"]
 
 #: Per value name and axis: the indices of the old entries in their new order, None for an axis left alone.
 Orders = Mapping[str, tuple[npt.NDArray[np.intp] | None, ...]]
