@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edge_sparse.plan import VECTOR_SLACK, Layout, Tensor
 
-__all__ = ["Footprint", "Frame", "footprint", "frame_of", "span"]
+__all__ = ["Footprint", "Frame", "footprint", "frame_of"]
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,3 @@ def _row_major(tensor: Tensor, size: int) -> Footprint:
     while axes and axes[-1][0] == length:
         length *= axes.pop()[1]
     return Footprint(tensor.offset, tuple(axes), length)
-
-
-def span(tensor: Tensor, *, whole: bool) -> tuple[int, int]:
-    """Return the first and one-past-last byte of the real elements.
-
-    With ``whole`` the span ends where the next slice of the same larger tensor would begin, so that the spans of all
-    slices join.
-    """
-    size = tensor.dtype.numpy.itemsize
-    end = tensor.offset + size
-    end += size * sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
-    if whole and tensor.layout is Layout.CHW:
-        frame = frame_of(tensor)
-        end += size * max(0, tensor.strides[1] - frame.pixels)
-    return tensor.offset, end

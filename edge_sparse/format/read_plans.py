@@ -9,12 +9,13 @@ from typing import Any
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.container import Container
 from edge_sparse.format.decoder_rules import DECODER_RULES
-from edge_sparse.format.footprint import footprint, span
+from edge_sparse.format.footprint import footprint
 from edge_sparse.format.image_rules import IMAGE_RULES
 from edge_sparse.format.ops import OPS
 from edge_sparse.format.product_rules import depthwise, product
 from edge_sparse.format.spec import ALIGNMENT, ARENA_LIMIT, Section
 from edge_sparse.format.step_view import StepView
+from edge_sparse.format.written import Written
 from edge_sparse.plan import Op, Plan, SparseMatrix, Step, Storage, Tensor
 
 __all__ = ["read_plans"]
@@ -118,7 +119,7 @@ def _number(kind: str, word: int) -> int | float:
 
 def _check_plan(plan: Plan, label: str, matrices: Sequence[SparseMatrix]) -> None:
     _check_ports(plan, label)
-    written = _Spans()
+    written = Written()
     finished: set[int] = set()
     for step in plan.steps:
         view = StepView(step, plan.tensors, matrices, plan.arena_bytes)
@@ -126,12 +127,13 @@ def _check_plan(plan: Plan, label: str, matrices: Sequence[SparseMatrix]) -> Non
         _RULES[step.op](view)
         for number in step.inputs:
             if number >= 0 and plan.tensors[number].storage is Storage.ARENA:
-                covered = written.cover(*span(plan.tensors[number], whole=False))
-                view.need(covered, "STEP_UNWRITTEN", f"no earlier step wrote {plan.tensors[number].name}")
+                code = written.problem(plan.tensors[number])
+                state = "was not written" if code == "STEP_UNWRITTEN" else "was overwritten"
+                view.need(not code, code, f"{plan.tensors[number].name} {state} by earlier steps")
         _check_apart(view)
         finished.add(step.outputs[0])
         if view.y.storage is Storage.ARENA:
-            written.add(*span(view.y, whole=True))
+            written.add(view.y)
     for number in plan.outputs:
         if number not in finished:
             raise _fail("PLAN_OUTPUT", label, f"no step writes output {plan.tensors[number].name}")
@@ -189,21 +191,3 @@ def _check_apart(view: StepView) -> None:
 
 def _place(tensor: Tensor) -> tuple[object, ...]:
     return tensor.offset, tensor.shape, tensor.strides, tensor.border, tensor.layout
-
-
-class _Spans:
-    """A growing set of bytes, as sorted separate intervals."""
-
-    def __init__(self) -> None:
-        self.intervals: list[tuple[int, int]] = []
-
-    def add(self, first: int, end: int) -> None:
-        kept = [interval for interval in self.intervals if interval[1] < first or end < interval[0]]
-        joined = [interval for interval in self.intervals if not (interval[1] < first or end < interval[0])]
-        low = min([first, *(interval[0] for interval in joined)])
-        high = max([end, *(interval[1] for interval in joined)])
-        self.intervals = sorted([*kept, (low, high)])
-
-    def cover(self, first: int, end: int) -> bool:
-        """Whether all bytes from ``first`` to ``end`` are in the set."""
-        return any(low <= first and end <= high for low, high in self.intervals)

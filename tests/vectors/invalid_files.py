@@ -373,6 +373,7 @@ def _products(image: bytes) -> dict[str, bytes]:
         "STEP_LAYOUT": _rebuilt(model, lambda m: _tensor(m, y, **_as_nhwc(wide.shape, wide.offset))),
         "STEP_STRIDES": _rebuilt(model, lambda m: _tensor(m, weight, strides=(1, 6, 2))),
         "STEP_UNWRITTEN": _rebuilt(model, lambda m: _without_step(m, 0)),
+        "STEP_OVERWRITTEN": _overwritten(),
         "STEP_OVERLAP": _rebuilt(model, lambda m: _tensor(m, y, **_placed_like(plan.tensors[x]))),
         "STEP_OVERLAP.self": changed(image, Section.STEPS, first, outputs=[x, -1]),
         "STEP_READ": _long_reach(),
@@ -389,6 +390,16 @@ def _as_nhwc(shape: tuple[int, ...], offset: int) -> dict[str, object]:
 
 def _placed_like(tensor: Tensor) -> dict[str, object]:
     return {"offset": tensor.offset, "extent": tensor.extent}
+
+
+def _overwritten() -> bytes:
+    """Return a plan whose mean is that of an image whose memory a later one has taken."""
+    model = small_image()
+    plan = model.plans[0]
+    mean = next(index for index, step in enumerate(plan.steps) if step.op is Op.MEAN)
+    steps = list(plan.steps)
+    steps[mean] = replace(steps[mean], inputs=plan.steps[0].outputs)
+    return assemble(replace(model, plans=(replace(plan, steps=tuple(steps)),)))
 
 
 def _without_step(model: Model, index: int) -> Model:
