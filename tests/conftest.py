@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Processes that tests start must find the installed package, not the sources in the folder they start in.
+os.environ["PYTHONSAFEPATH"] = "1"
+
 
 def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
