@@ -124,7 +124,7 @@ class Contest:
         best, best_round = self.best_dense("minimum"), self.best_dense("best_round")
         lines = [
             f"\n{self.threads} thread(s)\n",
-            "| what | min ms | best round ms | median ms | x best dense (min) | (best round) | at least | 1x1 | rest ms |",
+            "| what | min ms | best round ms | median ms | x best dense (min) | (best round) | floor | 1x1 | rest ms |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         for name, timing in self.timings.items():
