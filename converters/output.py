@@ -1,14 +1,13 @@
-"""Writes the files of a conversion: all of them or none."""
+"""What can be known about the files of a conversion before its work is done."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from edge_sparse.errors import OutputFileError
-from edge_sparse.output_file import check_writable, write_atomically
+from edge_sparse.output_file import check_writable, write_files
 
 __all__ = ["check_outputs", "write_files"]
 
@@ -22,24 +21,3 @@ def check_outputs(paths: Iterable[Path], *, overwrite: bool) -> None:
             raise OutputFileError("OUTPUT_SAME", f"two outputs would be {path}", "give them different names")
         seen.add(target)
         check_writable(path, overwrite=overwrite)
-
-
-def write_files(contents: Mapping[Path, bytes], *, overwrite: bool) -> None:
-    """Write files, each through a temporary one; none gets its name before all are complete on the disk.
-
-    Raises
-    ------
-    OutputFileError
-        See ``write_atomically``. Existing files are as they were, also when the process is interrupted.
-    """
-    if not contents:
-        return
-    (path, data), *rest = contents.items()
-
-    def write(file: IO[bytes]) -> None:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        write_files(dict(rest), overwrite=overwrite)
-
-    write_atomically(path, write, overwrite=overwrite)

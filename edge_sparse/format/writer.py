@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
-from typing import IO
 
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.reader import parse_model
-from edge_sparse.output_file import check_writable, write_atomically
+from edge_sparse.output_file import check_writable, write_files
 from edge_sparse.plan import Model
 
 __all__ = ["model_bytes", "write_model"]
@@ -45,20 +43,5 @@ def write_model(model: Model, path: str | os.PathLike[str], *, overwrite: bool =
     target = Path(path)
     check_writable(target, overwrite=overwrite)
     data = model_bytes(model)
-
-    def write(file: IO[bytes]) -> None:
-        file.write(data)
-
-    write_atomically(target, write, overwrite=overwrite)
-    _sync_folder(Path(os.path.realpath(target)).parent)
+    write_files({target: data}, overwrite=overwrite)
     return len(data)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable, where folders can be synchronised at all."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

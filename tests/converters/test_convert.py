@@ -1,6 +1,7 @@
 """``convert`` from a source to a file: what is kept, what is refused, and that failures leave nothing behind."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from edge_sparse.converters import verify
 from edge_sparse.converters.convert import convert
 from edge_sparse.converters.graph import Graph
 from edge_sparse.converters.masks import source_masks
-from edge_sparse.converters.output import write_files
 from edge_sparse.converters.pruning.magnitude import copy_graph
 from edge_sparse.converters.weights import fill_zeros
 from graph_builder import GraphBuilder
@@ -24,6 +24,7 @@ from edge_sparse.errors import (
     VerificationError,
 )
 from edge_sparse.format.packing import dense
+from edge_sparse.output_file import write_files
 
 
 def small(prune=None, seed=0):
@@ -221,26 +222,26 @@ def test_an_interrupt_leaves_no_file(stage, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_appear_together_or_not_at_all(tmp_path, monkeypatch):
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_files_appear_together_or_not_at_all(failing, tmp_path, monkeypatch):
     (tmp_path / "b").write_bytes(b"old")
     contents = {tmp_path / name: name.encode() for name in "abc"}
-    import os
-
-    real = os.fsync
-    calls = iter(range(10))
+    real, calls = os.fsync, iter(range(10))
 
     def full_disk(descriptor):
-        if next(calls) == 4:
+        if next(calls) == failing:
             raise OSError(28, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OutputFileError, match="OUTPUT_DISK_FULL"):
-        write_files({path: contents[path] for path in sorted(contents, reverse=True)}, overwrite=True)
-    monkeypatch.undo()
-    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert left["b"] == b"old"
-    assert not any(name.endswith(".tmp") for name in left)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full_disk)
+        with pytest.raises(OutputFileError, match="OUTPUT_DISK_FULL") as error:
+            write_files(contents, overwrite=True)
+    assert str(tmp_path / "abc"[failing]) in error.value.message
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"old"}
+    with pytest.raises(OutputFileError, match="OUTPUT_EXISTS"):
+        write_files(contents, overwrite=False)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"old"}
     write_files(contents, overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"a", "b": b"b", "c": b"c"}
 
