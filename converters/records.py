@@ -25,6 +25,7 @@ def with_records(
     """
     warnings = []
     if image is not None:
+        image = _with_own_defaults(image)
         _check_image(model, image)
     if labels and not _fits_outputs(model, len(labels)):
         warnings.append(f"{len(labels)} labels, but no output has that many classes")
@@ -46,6 +47,13 @@ def _fits_outputs(model: Model, classes: int) -> bool:
     plan = model.plan()
     shapes = [plan.tensors[number].shape for number in plan.outputs]
     return any(len(shape) >= 2 and classes in (shape[1], shape[-1]) for shape in shapes)
+
+
+def _with_own_defaults(image: ImagePreprocessing) -> ImagePreprocessing:
+    """Give defaults, which are those of three channels, as many numbers as there are channels."""
+    defaults = {spec.name: spec.default for spec in dataclasses.fields(ImagePreprocessing)}
+    untouched = [name for name in ("mean", "std") if getattr(image, name) == defaults[name]]
+    return dataclasses.replace(image, **{name: getattr(image, name)[: image.channels] for name in untouched})
 
 
 def _check_image(model: Model, image: ImagePreprocessing) -> None:

@@ -24,6 +24,7 @@ from edge_sparse.errors import (
     VerificationError,
 )
 from edge_sparse.format.packing import dense
+from edge_sparse.image import preprocess
 from edge_sparse.output_file import write_files
 
 
@@ -285,6 +286,29 @@ def test_a_dry_run_finds_operators_without_a_rule():
 def test_bad_options_name_what_is_wrong(options, error, text):
     with pytest.raises(error, match=text):
         convert(small(), **options)
+
+
+@pytest.mark.parametrize("given", [{}, {"mean": [0.5]}, {"std": [0.25]}, {"mean": [0.5], "std": [0.25]}])
+def test_grey_images_have_one_number_per_default(given, tmp_path):
+    b = GraphBuilder(1, 1, 16, 16)
+    source = GraphSource(b.finish(b.linear(b.mean(b.conv("x", 8, 3, activation="relu")), 10)))
+    convert(source, output=tmp_path / "m.egs", image={"height": 16, "width": 16, "channels": 1, **given})
+    record = edge_sparse.load(tmp_path / "m.egs").model.image
+    assert (record.channels, record.mean, record.std) == (
+        1,
+        tuple(given.get("mean", [0.0])),
+        tuple(given.get("std", [1.0])),
+    )
+    pytest.importorskip("PIL", reason="needs Pillow: edge_sparse[image]")
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    expected = (pixels.astype(np.float32) / 255 - record.mean[0]) / record.std[0]
+    np.testing.assert_allclose(preprocess(pixels, record)[0, 0], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_means_that_do_not_fit_the_channels_are_refused():
+    image = {"height": 20, "width": 20, "mean": [0.5]}
+    with pytest.raises(ConvertError, match="IMAGE_INVALID"):
+        convert(small(), image=image)
 
 
 def test_records_are_in_the_file(tmp_path):
