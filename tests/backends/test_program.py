@@ -210,3 +210,35 @@ def test_a_second_program_takes_all_kernels_from_the_cache(tmp_path):
     NumbaProgram(model, model.plan(), second)
     assert first.compiled > 5
     assert second.compiled == 0
+
+
+def test_many_short_runs_on_more_threads_than_cores():
+    """Threads that wake late find their run over; they must neither repeat nor skip work of the next one."""
+    builder = GraphBuilder(1, 3, 9, 9)
+    model = lower(builder.finish(NETWORKS[1](builder)), {}, layout="chw")
+    inputs = [image((1, 3, 9, 9), seed) for seed in range(4)]
+    with Session.from_model(model) as alone, Session.from_model(model, threads=6) as crowded:
+        expected = [alone.run(x) for x in inputs]
+        for number in range(400):
+            result = crowded.run(inputs[number % 4])
+            for name, value in expected[number % 4].items():
+                np.testing.assert_array_equal(result[name], value)
+
+
+def test_an_interrupted_run_is_finished_before_the_next():
+    builder = GraphBuilder(1, 3, 20, 20)
+    model = lower(builder.finish(NETWORKS[1](builder)), {}, layout="chw")
+    x, y = image((1, 3, 20, 20), 1), image((1, 3, 20, 20), 2)
+    with Session.from_model(model, threads=2) as session:
+        expected = session.run(y)
+        executor = session._executor
+
+        def interrupted(*_):
+            executor._drive = drive
+            raise KeyboardInterrupt
+
+        drive, executor._drive = executor._drive, interrupted
+        with pytest.raises(KeyboardInterrupt):
+            session.run(x)
+        for name, value in session.run(y).items():
+            np.testing.assert_array_equal(value, expected[name])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.backends.base import Arrays
-from edge_sparse.backends.numba.driver import DRIVER, DriverArgument
+from edge_sparse.backends.numba.driver import DRIVER, PROGRESS_STRIDE, DriverArgument, LaunchField
 from edge_sparse.backends.numba.launch import Address, bind
 from edge_sparse.backends.numba.workers import Workers, native
 from edge_sparse.errors import BackendError
@@ -24,6 +24,8 @@ __all__ = ["NumbaExecutor"]
 
 #: Bytes before and after the arena: vectors may be read, never written, across a tensor's edge.
 MARGIN = 4096
+#: Pieces of a launch per thread: small enough that a thread which loses its core holds little.
+CHUNKS_PER_THREAD = 4
 
 
 class NumbaExecutor:
@@ -42,22 +44,27 @@ class NumbaExecutor:
                 if isinstance(argument, Address) and argument.name:
                     self._patches.setdefault(argument.name, []).append((table, position, argument.offset))
         compiler = program.compiler
-        # A launch waits for the one before it unless both write different rows of one tensor.
+        # A launch waits for the ones before it unless both write different rows of one tensor.
         records = [
-            (compiler.address(launch.kernel), table.ctypes.data, int(threads > 1 and not launch.independent))
+            (
+                compiler.address(launch.kernel),
+                table.ctypes.data,
+                launch.units,
+                max(1, launch.units // (CHUNKS_PER_THREAD * threads)),
+                int(not launch.independent),
+            )
             for launch, table in zip(launches, self._tables, strict=True)
         ]
-        self._records = np.array(records, np.int64).reshape(-1, 3)
-        parts = np.arange(threads + 1)
-        units = np.array([launch.units for launch in launches], np.int64)
-        self._bounds = np.ascontiguousarray(units[:, None] * parts // threads)
-        self._counter = np.zeros(8, np.int64)
+        self._records = np.array(records, np.int64).reshape(-1, len(LaunchField))
+        self._progress = np.zeros((len(launches) + 1, PROGRESS_STRIDE), np.int64)
         self._stamps = np.zeros((len(launches) + 1, 2), np.int64)
         self._table = np.zeros(len(DriverArgument), np.int64)
         self._fill(threads, len(launches))
         self._drive = native(compiler.address(DRIVER))
         self._threads = threads
         self._workers: Workers | None = None
+        self._number = 0
+        self._unfinished: tuple[Arrays, Arrays] | None = None
         self._closed = False
         if threads > 1:
             self._workers = self._new_workers()
@@ -80,9 +87,8 @@ class NumbaExecutor:
         table = self._table
         table[DriverArgument.LAUNCHES] = self._records.ctypes.data
         table[DriverArgument.LAST] = launches
-        table[DriverArgument.BOUNDS] = self._bounds.ctypes.data
         table[DriverArgument.THREADS] = threads
-        table[DriverArgument.ARRIVALS] = self._counter.ctypes.data
+        table[DriverArgument.PROGRESS] = self._progress.ctypes.data
         table[DriverArgument.YIELD] = _libc("sched_yield")
         table[DriverArgument.STAMPS] = self._stamps.ctypes.data
 
@@ -94,6 +100,7 @@ class NumbaExecutor:
         outputs = {
             tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
         }
+        self._finish()
         for name, array in (*inputs.items(), *outputs.items()):
             for table, position, offset in self._patches.get(name, ()):
                 table[position] = array.ctypes.data + offset
@@ -101,10 +108,19 @@ class NumbaExecutor:
             if self._process != os.getpid():
                 # Threads do not survive a fork of the process.
                 self._workers = self._new_workers()
-            self._table[DriverArgument.EXPECTED] = self._counter[0]
-            self._workers.start()
-        self._drive(self._table.ctypes.data, 0, 0)
+            self._unfinished = (inputs, outputs)
+            self._workers.start(self._number)
+        self._drive(self._table.ctypes.data, 0, self._number)
+        if self._workers is not None:
+            self._number, self._unfinished = self._number + 1, None
         return outputs
+
+    def _finish(self) -> None:
+        """End a run that threads have begun; one that Ctrl-C cut off would else write to arrays that are gone."""
+        if self._unfinished is None:
+            return
+        self._drive(self._table.ctypes.data, 0, self._number)
+        self._number, self._unfinished = self._number + 1, None
 
     def time_steps(self, inputs: Arrays, repeats: int) -> list[list[float]]:
         """Run with a clock that is read between launches; the first run is not counted."""

@@ -38,6 +38,7 @@ class Workers:
         self._watched = np.array([self._runs.ctypes.data], np.int64)
         self._signals = [threading.Semaphore(0) for _ in range(count)]
         self._stopping = False
+        self._number = 0
         self._threads = [
             threading.Thread(target=self._work, args=(i, drive, wait, table), daemon=True, name=f"edge_sparse-{i}")
             for i in range(count)
@@ -58,11 +59,13 @@ class Workers:
             self._signals[index].acquire()
             if self._stopping:
                 return
-            drive(table.ctypes.data, index + 1, 0)
+            # A thread that wakes late may find a later run's number: it helps there, and has nothing to do afterwards.
+            drive(table.ctypes.data, index + 1, self._number)
             done += 1
 
-    def start(self) -> None:
-        """Let every thread run the driver once."""
+    def start(self, number: int = 0) -> None:
+        """Let every thread run the driver once, for the run of this number."""
+        self._number = number
         self._runs[0] += 1
         for signal in self._signals:
             signal.release()
