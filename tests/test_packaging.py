@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import edge_sparse
 
 PACKAGE = Path(edge_sparse.__file__).parent
@@ -17,6 +19,21 @@ def test_import_loads_no_compiler_and_no_torch():
     )
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert output.stdout.strip() == "[]"
+
+
+def test_all_public_names_are_there():
+    script = (
+        "import sys, edge_sparse;"
+        "assert 'numpy' not in sys.modules;"
+        "assert set(edge_sparse.__all__) <= set(dir(edge_sparse));"
+        "from edge_sparse import *;"
+        "print(Model.__module__, Session.__module__, load.__module__, inspect.__module__, validate.__module__)"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    names = ("plan", "session", "session", "summary", "validation")
+    assert output.stdout.split() == [f"edge_sparse.{name}" for name in names]
+    with pytest.raises(AttributeError, match="nothing"):
+        edge_sparse.nothing  # noqa: B018
 
 
 #: The public ``convert`` and the command line reach the converter when they are called, never when they are imported.

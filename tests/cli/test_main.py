@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from edge_sparse import __version__
-from edge_sparse.cli import COMMANDS
+from edge_sparse.cli.program import COMMANDS
 
 NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
 
@@ -115,6 +115,29 @@ def test_interrupts_end_quietly(process, model_file):
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
     assert not out
+
+
+@pytest.mark.parametrize("module", ["argparse", "numpy", "edge_sparse.cli.bench", "edge_sparse.session"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import runpy; runpy.run_module('edge_sparse', run_name='__main__')",
+        "from edge_sparse.cli import main; sys.exit(main())",
+    ],
+)
+def test_interrupts_while_importing_end_quietly(module, start):
+    program = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        f"sys.modules.pop({module!r}, None)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        f"{start}\n"
+    )
+    command = [sys.executable, "-c", program, "devices"]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (130, "", "interrupted\n")
 
 
 def test_terminals_that_know_ascii_only(process, model_file):
