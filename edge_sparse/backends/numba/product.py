@@ -14,14 +14,16 @@ from edge_sparse.backends.numba.spmm_kernel import Epilogue
 from edge_sparse.errors import InputError
 from edge_sparse.plan import Activation, DType, Layout, SparseMatrix, Storage, Tensor
 
-__all__ = ["GroupSparseProduct", "aligned_zeros", "padded_pixels"]
+__all__ = ["GroupSparseProduct", "aligned_zeros", "padded_channels", "padded_pixels"]
 
 #: Rows of x and y are padded to this many elements: one vector of the widest instruction set.
 ROW_ALIGNMENT = 16
+#: Weights beyond this pass through the cache once, strips outermost.
+STREAMED_BYTES = 256 << 10
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _POINTWISE = {
     **dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1),
-    **dict.fromkeys(("pad_top", "pad_left", "phase_split", "strips_outermost"), 0),
+    **dict.fromkeys(("pad_top", "pad_left", "phase_split"), 0),
 }
 
 
@@ -40,6 +42,11 @@ def aligned_zeros(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     memory = np.zeros(count + 16, np.float32)
     skip = -(memory.ctypes.data // 4) % 16
     return memory[skip : skip + count].reshape(shape)
+
+
+def padded_channels(channels: int) -> int:
+    """Return the pixel distance for this many channels: pixels a multiple of 2048 bytes apart collide in the cache."""
+    return channels + ROW_ALIGNMENT if channels % 512 == 0 else channels
 
 
 class GroupSparseProduct:
@@ -84,7 +91,8 @@ class GroupSparseProduct:
         bias = None if bias is None else bias.copy()
         x, y = (self._tensor(name, storage) for name, storage in (("x", Storage.INPUT), ("y", Storage.OUTPUT)))
         epilogue = Epilogue(activation=activation)
-        self._launches = spmm_launches(self._compiler, matrix, x, y, _POINTWISE, epilogue, bias)
+        attributes = _POINTWISE | {"strips_outermost": int(matrix.kept_weights * 4 > STREAMED_BYTES)}
+        self._launches = spmm_launches(self._compiler, matrix, x, y, attributes, epilogue, bias)
         self._compiler.load()
         self._functions = [_SIGNATURE(self._compiler.address(launch.kernel)) for launch in self._launches]
 
@@ -93,14 +101,15 @@ class GroupSparseProduct:
         if self.layout is Layout.CHW:
             strides = (channels * self.stride, self.stride, self.pixels, 1)
         else:
-            strides = (channels * self.pixels, 1, channels * self.pixels, channels)
+            pixel = padded_channels(channels)
+            strides = (pixel * self.pixels, 1, pixel * self.pixels, pixel)
         shape = (1, channels, 1, self.pixels)
         return Tensor(name, DType.F32, shape, self.layout, storage, strides=strides)
 
     def array_shape(self, name: str) -> tuple[int, int]:
         """Return the shape of the arrays that ``run`` takes as ``x`` and ``y``."""
         channels = self.matrix.columns if name == "x" else self.matrix.rows
-        return (channels, self.stride) if self.layout is Layout.CHW else (self.pixels, channels)
+        return (channels, self.stride) if self.layout is Layout.CHW else (self.pixels, padded_channels(channels))
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -113,7 +122,8 @@ class GroupSparseProduct:
         The global interpreter lock is released while the kernel runs.
 
         In CHW x is float32 of shape (columns, stride) and y of shape (rows, stride), both C-contiguous, with
-        ``stride = padded_pixels(pixels)``; elements of y beyond ``pixels`` are left undefined.
+        ``stride = padded_pixels(pixels)``; elements of y beyond ``pixels`` are left undefined. In NHWC x is of shape
+        (pixels, padded_channels(columns)) and y of shape (pixels, padded_channels(rows)).
         """
         for name, array in (("x", x), ("y", y)):
             shape = self.array_shape(name)
@@ -136,8 +146,8 @@ class GroupSparseProduct:
 
     def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the product for x of shape (columns, pixels); (pixels, columns) in NHWC."""
-        shape = self.array_shape("x")
-        shape = (shape[0], self.pixels) if self.layout is Layout.CHW else shape
+        chw = self.layout is Layout.CHW
+        shape = (self.matrix.columns, self.pixels) if chw else (self.pixels, self.matrix.columns)
         if x.shape != shape or x.dtype != np.float32:
             raise InputError(
                 "INPUT_SHAPE",
@@ -147,5 +157,5 @@ class GroupSparseProduct:
         padded, result = (aligned_zeros(self.array_shape(name)) for name in ("x", "y"))
         padded[:, : x.shape[1]] = x
         self.run(padded, result)
-        width = self.pixels if self.layout is Layout.CHW else self.matrix.rows
+        width = self.pixels if chw else self.matrix.rows
         return np.ascontiguousarray(result[:, :width])
