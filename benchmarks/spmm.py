@@ -84,9 +84,8 @@ def main() -> None:
     peak = peak_gflops(options.repeats)
     versions = {"numpy": np.__version__, "numba": numba.__version__, "llvmlite": llvmlite.__version__}
     print(f"{processor_name()}; LLVM calls it {target.cpu}, {target.lanes} float32 lanes")
-    print(
-        f"versions: {versions}; one thread; peak {peak:.0f} GFLOP/s; cells: GFLOP/s on kept weights, share of peak (min us)"
-    )
+    print(f"versions: {versions}; one thread; peak {peak:.0f} GFLOP/s")
+    print("rows x columns x pixels; cells: GFLOP/s on kept weights, share of the peak (minimum us)")
     rows = []
     for group in map(int, options.groups.split(",")):
         head = f"\ngs{group}x1 {'NHWC' if group >= 16 else 'CHW'}".ljust(19)
