@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_sparse.backends.numba.cache import ObjectCache, default_cache
 from edge_sparse.backends.numba.simd import KernelBuilder
+from edge_sparse.backends.numba.sources import sources_behind
 from edge_sparse.backends.numba.target import Target, host_target, target_machine
 
 __all__ = ["KernelCompiler"]
@@ -33,27 +34,34 @@ class KernelCompiler:
         self.compiled = 0
 
     def emit(self, name: str, emitter: Callable[[KernelBuilder], None]) -> str:
-        """Add a kernel written in vector IR and return its name. One name stands for one code."""
+        """Add a kernel written in vector IR and return its name. One name stands for one code.
+
+        The emitter runs only if the cache lacks the kernel.
+        """
         if name not in self._objects:
-            builder = KernelBuilder(self.target, name)
-            emitter(builder)
-            text = builder.finish()
-            self._add(name, text, lambda: (name, text))
+
+            def text() -> str:
+                builder = KernelBuilder(self.target, name)
+                emitter(builder)
+                return builder.finish()
+
+            self._add(name, ("vector IR", sources_behind(emitter) or text()), lambda: (name, text()))
         return name
 
     def python(self, function: Callable[..., None]) -> str:
         """Add a kernel written in Python for Numba, ``kernel(args, begin, end)``, and return its name."""
         name = function.__name__
         if name not in self._objects:
-            from edge_sparse.backends.numba.python_kernels import source_of, to_llvm
+            from edge_sparse.backends.numba.python_kernels import numba_version, source_of, to_llvm
 
-            self._add(name, source_of(function), lambda: to_llvm(function, self.target))
+            origin = (f"numba {numba_version()}", sources_behind(function) or source_of(function))
+            self._add(name, origin, lambda: to_llvm(function, self.target))
         return name
 
-    def _add(self, name: str, source: str, produce: Callable[[], tuple[str, str]]) -> None:
+    def _add(self, name: str, origin: tuple[str, str], produce: Callable[[], tuple[str, str]]) -> None:
         import llvmlite
 
-        key = ObjectCache.key(source, self.target.triple, self.target.cpu, self.target.features, llvmlite.__version__)
+        key = ObjectCache.key(name, *origin, repr(self.target), llvmlite.__version__)
         stored = self._cache.get(key)
         if stored is not None:
             symbol, _, code = stored.partition(b"\0")

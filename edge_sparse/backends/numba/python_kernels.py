@@ -5,6 +5,8 @@ The IR goes through the same cache as all other kernels; a warm start does not i
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import inspect
 import re
 import types as python_types
@@ -13,14 +15,18 @@ from typing import Any
 
 from edge_sparse.backends.numba.target import Target
 
-__all__ = ["source_of", "to_llvm"]
+__all__ = ["numba_version", "source_of", "to_llvm"]
+
+
+@functools.cache
+def numba_version() -> str:
+    """Return the installed version without importing Numba."""
+    return importlib.metadata.version("numba")
 
 
 def source_of(function: Callable[..., None]) -> str:
-    """Return the text that decides a kernel's code, for the cache key."""
-    import importlib.metadata
-
-    return inspect.getsource(function) + "numba " + importlib.metadata.version("numba")
+    """Return a function's text, for the cache key of a kernel from elsewhere."""
+    return inspect.getsource(function)
 
 
 def to_llvm(function: Callable[..., None], target: Target) -> tuple[str, str]:
