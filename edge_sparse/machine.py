@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import resource
@@ -56,6 +55,8 @@ def usable_cores() -> int:
 
 def versions() -> dict[str, str]:
     """Return the versions of edge_sparse, Python and the installed ones of ``VERSIONED``."""
+    import importlib.metadata
+
     from edge_sparse import __version__
 
     found = {"edge_sparse": __version__, "python": platform.python_version()}
