@@ -50,7 +50,8 @@ class KernelBuilder:
 
     def integer(self, value: int) -> Any:
         """Return a 64-bit integer constant."""
-        return self.i64(value)
+        # Python 3.10 writes members of an IntEnum by name.
+        return self.i64(int(value))
 
     def vector_type(self, lanes: int) -> Any:
         """Return the type of a float32 vector; one lane is the scalar type."""
