@@ -12,6 +12,8 @@ from edge_sparse.converters.pruning.groups import group_density, widest_group
 from edge_sparse.converters.pruning.layers import Layer, layers_of
 from edge_sparse.converters.pruning.speed import SpeedLimit
 
+from edge_sparse.format.packing import GROUPS
+
 __all__ = ["LayerPattern", "density_at", "detect_patterns", "reason_for_dense"]
 
 
@@ -60,7 +62,10 @@ def reason_for_dense(layer: Layer, group: int, density: float, limit: float | Sp
 def _detect(layer: Layer, matrices: npt.NDArray[np.floating], limit: float | SpeedLimit) -> LayerPattern:
     if layer.operator == "depthwise":
         return LayerPattern(layer.node, layer.operator, 1, density_at(matrices, 1), False, "depthwise")
-    group = min(widest_group(matrix)[0] for matrix in matrices)
+    rows = matrices.shape[1]
+    # A group wider than the matrix is stored in the smaller bands that its rows allow.
+    candidates = [group for group in GROUPS if group <= rows]
+    group = min(widest_group(matrix, candidates)[0] for matrix in matrices)
     density = density_at(matrices, group)
     if layer.operator == "stem":
         reason = f"stem: {layer.in_channels} input channels"
