@@ -12,6 +12,7 @@ from edge_sparse.converters.lower import lower
 from edge_sparse.converters.options import ConvertOptions, read_group, read_image, read_labels, read_overrides
 from edge_sparse.converters.output import check_outputs, write_files
 from edge_sparse.converters.passes import optimise
+from edge_sparse.converters.pruning.options import Scope
 from edge_sparse.converters.records import with_records
 from edge_sparse.converters.result import ConvertResult
 from edge_sparse.converters.selection import Selection, select
@@ -37,7 +38,7 @@ def convert(
     *,
     sparsity: float | None = None,
     group: str | int | None = None,
-    scope: Literal["layer", "global"] = "layer",
+    scope: Scope = "strip",
     pattern: Literal["tap", "kernel"] = "tap",
     rearrange: bool | None = None,
     include_depthwise: bool = False,
@@ -74,8 +75,8 @@ def convert(
         model has are found and kept, layer by layer at the widest group that they allow.
     group : str or int, optional
         Rows that are dropped together, ``"gs4x1"`` or 4. By default gs4x1 for convolutions, gs16x1 for linear layers.
-    scope : {"layer", "global"}
-        The same share in every layer, or the least important groups of the whole model.
+    scope : {"strip", "layer", "global"}
+        Drop the same share in every strip of rows, in every layer, or the least important groups of the whole model.
     pattern : {"tap", "kernel"}
         k x k convolutions lose single taps of an input channel, or whole kernels.
     rearrange : bool, optional

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edge_sparse.converters.pruning.options import LayerOverride, PruneOptions, parse_group
+from edge_sparse.converters.pruning.options import LayerOverride, PruneOptions, Scope, parse_group
 
 from edge_sparse.errors import ConvertError, PruningError
 from edge_sparse.plan import DType, ImagePreprocessing
@@ -24,7 +24,7 @@ class ConvertOptions:
 
     sparsity: float | None = None
     group: int | None = None
-    scope: Literal["layer", "global"] = "layer"
+    scope: Scope = "strip"
     pattern: Literal["tap", "kernel"] = "tap"
     rearrange: bool = False
     include_depthwise: bool = False

@@ -95,5 +95,6 @@ def _rearranged(graph: Graph, options: PruneOptions, count: Count) -> Rearrangem
         {request.layer.node: request.group for request in wanted},
         sparsity={request.layer.node: request.sparsity for request in wanted},
         convolution_pattern=options.convolution_pattern,
+        scope=options.scope,
         progress=count,
     )

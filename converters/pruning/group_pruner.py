@@ -13,7 +13,7 @@ from edge_sparse.converters.pruning.groups import as_matrices, as_weight
 from edge_sparse.converters.pruning.layers import LayerRequest, requests_for
 from edge_sparse.converters.pruning.masks import magnitude_masks
 from edge_sparse.converters.pruning.module_layers import module_layers, require_torch, unwrapped
-from edge_sparse.converters.pruning.options import LayerOverride, PruneOptions
+from edge_sparse.converters.pruning.options import LayerOverride, PruneOptions, Scope
 from edge_sparse.converters.pruning.schedule import CubicSchedule
 
 from edge_sparse.errors import PruningError
@@ -42,7 +42,9 @@ class GroupPruner:
         Step of the first change.
     frequency : int
         Steps between two changes of the masks.
-    group, scope, convolution_pattern, include_depthwise, include_stem, include_linear, overrides
+    scope : {"layer", "strip", "global"}
+        As in ``PruneOptions``, but "layer" by default: training makes up for strips that lose more than others.
+    group, convolution_pattern, include_depthwise, include_stem, include_linear, overrides
         As in ``PruneOptions``; layers are named by module path.
 
     Attributes
@@ -72,7 +74,7 @@ class GroupPruner:
         begin: int = 0,
         frequency: int = 100,
         group: int | None = None,
-        scope: Literal["layer", "global"] = "layer",
+        scope: Scope = "layer",
         convolution_pattern: Literal["tap", "kernel"] = "tap",
         include_depthwise: bool = False,
         include_stem: bool = False,
@@ -187,7 +189,7 @@ class GroupPruner:
                 raise PruningError(
                     "LAYER_EMPTY",
                     f"layer {name} would lose all its weights",
-                    "lower the sparsity, use scope 'layer', or give the layer an override",
+                    "lower the sparsity, use scope 'strip' or 'layer', or give the layer an override",
                 )
             dropped = as_weight(~mask, self._requests[name].layer.shape)
             self._dropped[name] = torch.from_numpy(np.ascontiguousarray(dropped))

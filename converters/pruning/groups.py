@@ -24,6 +24,7 @@ __all__ = [
     "group_mask",
     "group_scores",
     "group_sizes",
+    "keep_balanced",
     "keep_best",
     "widest_group",
 ]
@@ -102,15 +103,31 @@ def keep_best(scores: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64], spa
     Less than one group's weights are missing to that share. Equal scores are dropped in order of position, so the
     answer never depends on the machine.
     """
+    return _without_first(np.argsort(scores, axis=None, kind="stable"), sizes, sparsity)
+
+
+def keep_balanced(
+    scores: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64], sparsity: float
+) -> npt.NDArray[np.bool_]:
+    """Keep the groups with the highest scores of every strip; each strip drops as many, up to one.
+
+    As much is dropped as by ``keep_best``: what the equal counts leave of ``sparsity`` goes to the strips whose next
+    group has the lowest score. The last axis are the groups of a strip.
+    """
+    ranks = np.argsort(np.argsort(scores, axis=-1, kind="stable"), axis=-1, kind="stable")
+    return _without_first(np.lexsort((scores.ravel(), ranks.ravel())), sizes, sparsity)
+
+
+def _without_first(order: npt.NDArray[np.intp], sizes: npt.NDArray[np.int64], sparsity: float) -> npt.NDArray[np.bool_]:
+    """Drop the first groups in ``order`` as long as they hold at most ``sparsity`` of all weights."""
     if not 0 <= sparsity < 1:
         raise PruningError("SPARSITY_RANGE", f"sparsity {sparsity} is not in [0, 1)", "give a share such as 0.8")
-    order = np.argsort(scores, axis=None, kind="stable")
     # The small allowance undoes the rounding of products such as 0.7 * 10.
     budget = math.floor(sparsity * float(sizes.sum()) + 1e-6)
     dropped = np.searchsorted(np.cumsum(sizes.ravel()[order]), budget, side="right")
-    keep = np.ones(scores.size, np.bool_)
+    keep = np.ones(sizes.size, np.bool_)
     keep[order[:dropped]] = False
-    return keep.reshape(scores.shape)
+    return keep.reshape(sizes.shape)
 
 
 def expand_groups(keep: npt.NDArray[np.bool_], rows: int, group: int, taps: int = 1) -> npt.NDArray[np.bool_]:

@@ -83,7 +83,7 @@ def _apply(
         raise PruningError(
             "LAYER_EMPTY",
             f"layer {layer.node} would lose all its weights",
-            "lower the sparsity, use scope 'layer', or give the layer an override",
+            "lower the sparsity, use scope 'strip' or 'layer', or give the layer an override",
         )
     density = density_at(pruned, request.group)
     reason = "" if layer.operator == "depthwise" else reason_for_dense(layer, request.group, density, limit)

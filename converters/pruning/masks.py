@@ -1,4 +1,4 @@
-"""Which groups of several layers to keep, by magnitude, layer by layer or ranked together."""
+"""Which groups of several layers to keep, by magnitude: ranked by strip, by layer or all together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from edge_sparse.converters.pruning.groups import expand_groups, group_scores, group_sizes, keep_best
+from edge_sparse.converters.pruning.groups import expand_groups, group_scores, group_sizes, keep_balanced, keep_best
 from edge_sparse.converters.pruning.layers import LayerRequest
 from edge_sparse.converters.pruning.options import PruneOptions
 
@@ -38,12 +38,13 @@ def magnitude_masks(
     """
     _check_finite(requests, matrices)
     scores, sizes, keeps = [], [], []
+    keep_of_layer = keep_balanced if options.scope == "strip" else keep_best
     for request in requests:
         stack = matrices[request.layer.node]
         scores.append(np.stack([group_scores(matrix, request.group, "l1", request.taps) for matrix in stack]))
         size = group_sizes(stack.shape[1], stack.shape[2], request.group, request.taps)
         sizes.append(np.broadcast_to(size, scores[-1].shape))
-        keeps.append(keep_best(scores[-1], sizes[-1], request.sparsity))
+        keeps.append(keep_of_layer(scores[-1], sizes[-1], request.sparsity))
     if options.scope == "global":
         _rank_together(keeps, requests, matrices, scores, sizes, options.sparsity)
     masks = {}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from edge_sparse.errors import PruningError
 from edge_sparse.format.packing import GROUPS
 
-__all__ = ["LayerOverride", "PruneOptions", "check_group", "check_sparsity", "parse_group"]
+__all__ = ["LayerOverride", "PruneOptions", "Scope", "check_group", "check_scope", "check_sparsity", "parse_group"]
+
+#: Among which groups the least important ones are dropped: those of a strip, of a layer, or of all layers.
+Scope = Literal["strip", "layer", "global"]
 
 
 def parse_group(text: str) -> int:
@@ -38,6 +41,13 @@ def check_group(group: int | None) -> None:
         raise PruningError("GROUP_UNKNOWN", f"group size {group} is not one of {GROUPS}", "choose one of those")
 
 
+def check_scope(scope: str) -> None:
+    """Raise ``OPTION_UNKNOWN`` unless a scope is one of strip, layer and global."""
+    if scope not in get_args(Scope):
+        known = ", ".join(get_args(Scope))
+        raise PruningError("OPTION_UNKNOWN", f"scope {scope!r} is not one of {known}", "leave it out for strip")
+
+
 @dataclass(frozen=True)
 class LayerOverride:
     """Settings for layers whose name matches a pattern; None keeps the model's. Sparsity 0 leaves a layer dense."""
@@ -61,9 +71,11 @@ class PruneOptions:
         Share of weights to drop, in [0, 1).
     group : int, optional
         Rows per group for all layers; by default 4 for convolutions and 16 for linear layers.
-    scope : {"layer", "global"}
-        "layer" drops the same share in each layer. "global" ranks the groups of all layers in one list, each layer's
-        scores divided by the root mean square of its weights (folded batch norms make the raw scales meaningless).
+    scope : {"strip", "layer", "global"}
+        "strip", the default, drops as many groups in each strip of rows, up to one, so that no channel is emptied.
+        "layer" drops the same share in each layer, from whichever strips hold the least important groups. "global"
+        ranks the groups of all layers in one list, each layer's scores divided by the root mean square of its weights
+        (folded batch norms make the raw scales meaningless).
     convolution_pattern : {"tap", "kernel"}
         "tap" drops single (tap, input channel) columns of a strip; "kernel" all taps of an input channel together.
     include_depthwise, include_stem, include_linear : bool
@@ -75,7 +87,7 @@ class PruneOptions:
 
     sparsity: float
     group: int | None = None
-    scope: Literal["layer", "global"] = "layer"
+    scope: Scope = "strip"
     convolution_pattern: Literal["tap", "kernel"] = "tap"
     include_depthwise: bool = False
     include_stem: bool = False
@@ -85,6 +97,8 @@ class PruneOptions:
     def __post_init__(self) -> None:
         check_sparsity(self.sparsity)
         check_group(self.group)
-        for value, known in ((self.scope, ("layer", "global")), (self.convolution_pattern, ("tap", "kernel"))):
-            if value not in known:
-                raise PruningError("OPTION_UNKNOWN", f"{value!r} is not one of {known}", "choose one of those")
+        check_scope(self.scope)
+        if self.convolution_pattern not in ("tap", "kernel"):
+            raise PruningError(
+                "OPTION_UNKNOWN", f"pattern {self.convolution_pattern!r} is unknown", "use tap or kernel"
+            )

@@ -18,7 +18,7 @@ from edge_sparse.converters.pruning.channel_blocks import Block, resolve
 from edge_sparse.converters.pruning.channel_coupling import Coupling, couple
 from edge_sparse.converters.pruning.channel_permutation import permuted
 from edge_sparse.converters.pruning.layers import Layer, layers_of
-from edge_sparse.converters.pruning.options import check_group, check_sparsity
+from edge_sparse.converters.pruning.options import Scope, check_group, check_scope, check_sparsity
 from edge_sparse.converters.pruning.row_search import RowMatrix, Window, improve, kept_share
 
 from edge_sparse.errors import PruningError
@@ -79,6 +79,7 @@ def rearrange(
     *,
     sparsity: Mapping[str, float] | float = 0.8,
     convolution_pattern: str = "tap",
+    scope: Scope = "strip",
     seconds: float = 20.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -98,6 +99,8 @@ def rearrange(
         Share of weights to be dropped, for all layers or by node name.
     convolution_pattern : {"tap", "kernel"}
         As in ``PruneOptions``.
+    scope : {"strip", "layer", "global"}
+        As in ``PruneOptions``: what the pruning afterwards will drop; "global" is taken for "layer".
     seconds : float
         Roughly the time to spend, in seconds of a usual desktop core; the work done follows from it and from nothing
         else, so that the result is the same everywhere. Small networks take less.
@@ -113,8 +116,9 @@ def rearrange(
     """
     if convolution_pattern not in ("tap", "kernel"):
         raise PruningError("OPTION_UNKNOWN", f"pattern {convolution_pattern!r} is unknown", "use tap or kernel")
+    check_scope(scope)
     coupling = couple(graph)
-    matrices = _matrices(graph, coupling, groups, sparsity, convolution_pattern)
+    matrices = _matrices(graph, coupling, groups, sparsity, convolution_pattern, scope == "strip")
     blocks = _blocks(coupling, matrices)
     random = np.random.default_rng(seed)
     orders: dict[Block, Order] = {}
@@ -134,6 +138,7 @@ def _matrices(
     groups: Mapping[str, int] | int,
     sparsity: Mapping[str, float] | float,
     pattern: str,
+    balanced: bool,
 ) -> dict[str, RowMatrix]:
     """Return the layers whose groups count, by the name of their weight."""
     layers = layers_of(graph)
@@ -159,7 +164,7 @@ def _matrices(
             )
         if pattern == "kernel" and layer.taps > 1:
             magnitudes = magnitudes.reshape(len(magnitudes), layer.taps, -1).sum(axis=1)
-        found[layer.weight] = RowMatrix(layer.node, magnitudes, group, share)
+        found[layer.weight] = RowMatrix(layer.node, magnitudes, group, share, balanced=balanced)
     return found
 
 

@@ -1,11 +1,13 @@
 """Search for an order of rows in which whole groups are important or unimportant.
 
-A group is kept when its mean magnitude exceeds a threshold that follows from the sparsity. With the threshold t fixed,
-the kept magnitude is a constant plus the sum over groups of ``max(group - t, 0)``. So exchanging two rows changes two
-strips only, and one row can be tried against all others in a few array operations.
+A group is kept when its mean magnitude exceeds a threshold that follows from the sparsity: one of the layer, or, when
+every strip drops the same share, one of each strip. With the thresholds t fixed, the kept magnitude is a constant plus
+the sum over groups of ``max(group - t, 0)``. So exchanging two rows changes two strips only, and one row can be tried
+against all others in a few array operations.
 
-The search looks at every row relative to that row's own mean. Raw magnitudes would gather the rows of small weights,
-and pruning would then empty whole output channels, which costs more accuracy than the kept magnitude is worth.
+With one threshold, the search looks at every row relative to that row's own mean. Raw magnitudes would gather the rows
+of small weights, and pruning would then empty whole output channels, which costs more accuracy than the kept magnitude
+is worth. With a threshold for each strip no channel can be emptied, and raw magnitudes are what counts.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from edge_sparse.converters.pruning.groups import group_sizes, keep_best
+from edge_sparse.converters.pruning.groups import group_sizes, keep_balanced, keep_best
 
 from edge_sparse.format.packing import bands_of
 
@@ -43,13 +45,18 @@ class RowMatrix:
         Rows per group.
     sparsity : float
         Share of weights to be dropped.
+    balanced : bool
+        Whether every strip drops the same share (scope "strip").
     """
 
-    def __init__(self, name: str, magnitudes: Floats, group: int, sparsity: float) -> None:
+    def __init__(self, name: str, magnitudes: Floats, group: int, sparsity: float, *, balanced: bool) -> None:
         self.name = name
         self.sparsity = sparsity
+        self.balanced = balanced
         means = magnitudes.mean(axis=1, dtype=np.float64)
-        #: Share of the layer's magnitude in every row, and the magnitudes with equal shares; both sum to 1.
+        if balanced:
+            means[:] = means.mean()
+        #: What the rows were divided by, and the rows; both sum to 1. Unless balanced, all rows have equal sums.
         self.scales = means / (means.sum() or 1.0)
         self.rows = (magnitudes / (np.where(means > 0, means, 1.0) * magnitudes.size)[:, None]).astype(np.float32)
         bands = bands_of(len(magnitudes), group)
@@ -63,20 +70,22 @@ class RowMatrix:
         """Return the magnitude of every group, shape (strips, columns)."""
         return np.add.reduceat(self.rows, self.starts, axis=0)
 
-    def kept(self) -> tuple[float, float]:
-        """Return the share of ``rows`` that is kept, and the threshold per row that decides it."""
+    def kept(self) -> tuple[float, Floats]:
+        """Return the share of ``rows`` that is kept, and the threshold per row of every strip that decides it."""
         return self._kept(self.rows)
 
     def kept_magnitude(self) -> float:
         """Return the share of the layer's magnitude that pruning keeps."""
         return self._kept(self.rows * (self.scales * len(self.scales))[:, None])[0]
 
-    def _kept(self, rows: npt.NDArray[np.floating]) -> tuple[float, float]:
+    def _kept(self, rows: npt.NDArray[np.floating]) -> tuple[float, Floats]:
         sums = np.add.reduceat(rows, self.starts, axis=0, dtype=np.float64)
         means = sums / self.heights[:, None]
-        keep = keep_best(means, self.sizes, self.sparsity)
-        dropped = means[~keep]
-        return float(sums[keep].sum()), float(dropped.max()) if dropped.size else 0.0
+        keep = (keep_balanced if self.balanced else keep_best)(means, self.sizes, self.sparsity)
+        largest_dropped = np.where(keep, 0.0, means).max(axis=1)
+        if not self.balanced:
+            largest_dropped[:] = largest_dropped.max()
+        return float(sums[keep].sum()), largest_dropped.astype(np.float32)
 
 
 @dataclass
@@ -109,9 +118,9 @@ class Window:
         return self.matrix.strip_of_row[self.start : self.start + self.count]
 
     def refresh(self) -> None:
-        """Recompute threshold and sums from the rows."""
-        _, threshold = self.matrix.kept()
-        self.excess = self.matrix.sums() - np.float32(threshold) * self.matrix.heights[:, None]
+        """Recompute thresholds and sums from the rows."""
+        _, thresholds = self.matrix.kept()
+        self.excess = self.matrix.sums() - (thresholds * self.matrix.heights)[:, None]
         self.worth = np.maximum(self.excess, 0).sum(axis=1)
         self.without = self.excess[self.strips] - self.rows
         self.scratch = np.empty_like(self.without)
@@ -213,7 +222,7 @@ def _by_agreement(windows: Sequence[Window]) -> Indices:
     """Fill strip after strip: the most important row left, then those whose large columns agree with it."""
     largest = max(windows, key=lambda window: window.rows.size)
     left = np.concatenate([window.rows for window in windows], axis=1)
-    limits = np.concatenate([np.full(w.rows.shape[1], w.matrix.kept()[1], np.float32) for w in windows])
+    limits = np.concatenate([np.full(w.rows.shape[1], w.matrix.kept()[1].mean(), np.float32) for w in windows])
     importance = np.maximum(left - limits, 0).sum(axis=1)
     ones = np.ones_like(limits)
     names, order = np.arange(len(left)), []

@@ -72,7 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_pruning(group: Any) -> None:
     group.add_argument("--sparsity", type=float, metavar="SHARE", help="share of weights to drop, for example 0.8")
     group.add_argument("--group", metavar="gsGx1", help="rows kept or dropped together: gs1x1, gs2x1 ... gs32x1")
-    group.add_argument("--scope", choices=("layer", "global"), default="layer", help="same share in each layer, or not")
+    group.add_argument(
+        "--scope",
+        choices=("strip", "layer", "global"),
+        default="strip",
+        help="drop the same share in each strip of rows (default) or in each layer, or the least of all",
+    )
     group.add_argument("--pattern", choices=("tap", "kernel"), default="tap", help="k x k: by tap, or whole kernels")
     group.add_argument(
         "--rearrange", action=argparse.BooleanOptionalAction, help="permute channels first (default: when pruning)"

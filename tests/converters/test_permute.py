@@ -254,13 +254,14 @@ def test_as_much_as_possible_is_free(network, sizes):
     assert sorted(block.size for block in free_blocks(couple(built(network)))) == sizes
 
 
+@pytest.mark.parametrize("scope", ["strip", "layer"])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_rearranged_graph_computes_the_same_and_keeps_at_least_as_much(network):
+def test_rearranged_graph_computes_the_same_and_keeps_at_least_as_much(network, scope):
     graph = built(network)
-    result = rearrange(graph, 4, sparsity=0.6)
+    result = rearrange(graph, 4, sparsity=0.6, scope=scope)
     assert_same_outputs(graph, result.graph)
     assert all(gain.after >= gain.before for gain in result.gains)
-    again = rearrange(graph, 4, sparsity=0.6)
+    again = rearrange(graph, 4, sparsity=0.6, scope=scope)
     assert result.orders.keys() == again.orders.keys()
     for name, orders in result.orders.items():
         for first, second in zip(orders, again.orders[name], strict=True):
@@ -290,7 +291,7 @@ def test_shuffled_groups_are_found_again(rows, columns, group):
     weight = planted(rows, columns, group, 0)
     shuffled = weight[np.random.default_rng(1).permutation(rows)]
     share = [np.abs(m)[group_mask(m, group, 0.75)].sum() / m.sum() for m in (weight, shuffled)]
-    matrix = RowMatrix("m", shuffled.astype(np.float32), group, 0.75)
+    matrix = RowMatrix("m", shuffled.astype(np.float32), group, 0.75, balanced=False)
     window = Window(matrix, 0, rows)
     assert kept_share([window]) == pytest.approx(share[1], rel=1e-4)
     order = improve([window], 10, np.random.default_rng(0), lambda done: None)
@@ -301,17 +302,19 @@ def test_shuffled_groups_are_found_again(rows, columns, group):
     assert share[0] > share[1] + 0.2
 
 
-def test_gain_of_a_swap_is_what_the_definition_says():
+@pytest.mark.parametrize("balanced", [False, True])
+def test_gain_of_a_swap_is_what_the_definition_says(balanced):
     random = np.random.default_rng(0)
-    matrix = RowMatrix("m", random.random((22, 9)).astype(np.float32), 4, 0.5)
+    matrix = RowMatrix("m", random.random((22, 9)).astype(np.float32), 4, 0.5, balanced=balanced)
     window = Window(matrix, 3, 15)
     window.refresh()
-    threshold = np.float32(matrix.kept()[1])
+    thresholds = matrix.kept()[1]
+    assert (len(np.unique(thresholds)) > 1) == balanced
 
     def worth():
         return sum(
-            np.maximum(matrix.rows[s : s + int(h)].sum(axis=0) - threshold * h, 0).sum()
-            for s, h in zip(matrix.starts, matrix.heights, strict=True)
+            np.maximum(matrix.rows[s : s + int(h)].sum(axis=0) - t * h, 0).sum()
+            for s, h, t in zip(matrix.starts, matrix.heights, thresholds, strict=True)
         )
 
     for row, other in ((0, 14), (7, 2), (3, 4), (11, 11)):
@@ -320,12 +323,8 @@ def test_gain_of_a_swap_is_what_the_definition_says():
         assert worth() - before == pytest.approx(gain, abs=1e-6)
         fresh = Window(matrix, 3, 15)
         fresh.refresh()
-        for name in ("without", "worth"):
-            own, new = getattr(window, name), getattr(fresh, name)
-            difference = np.float32(matrix.kept()[1]) - threshold
-            scale = matrix.heights[window.strips][:, None] * difference if name == "without" else 0
-            if name == "without":
-                np.testing.assert_allclose(own, new + scale, atol=1e-6)
+        difference = (matrix.heights * (matrix.kept()[1] - thresholds))[window.strips]
+        np.testing.assert_allclose(window.without, fresh.without + difference[:, None], atol=1e-6)
 
 
 def test_two_layers_with_one_order_are_weighed_together():
@@ -350,7 +349,7 @@ def test_kernel_pattern_and_layer_settings_decide_what_is_searched():
     weight = planted(32, 16 * 9, 8, 0, taps=9)[np.random.default_rng(3).permutation(32)]
     data = weight.reshape(32, 9, 16).transpose(0, 2, 1).reshape(32, 16, 3, 3)
     graph.values[graph.nodes[0].inputs[1]].data = data.astype(np.float32)
-    options = {"sparsity": {names[0]: 0.75, names[1]: 0.5}, "convolution_pattern": "kernel"}
+    options = {"sparsity": {names[0]: 0.75, names[1]: 0.5}, "convolution_pattern": "kernel", "scope": "layer"}
     result = rearrange(graph, {names[0]: 8, names[1]: 4}, **options)
     assert {gain.layers for gain in result.gains} == {(names[0],), (names[1],)}
     assert result.gains[0].after > 0.85 > result.gains[0].before
@@ -393,6 +392,7 @@ def test_a_small_budget_is_respected():
         (4, {"sparsity": 1.0}, "SPARSITY_RANGE"),
         ({"nowhere": 4}, {}, "LAYER_UNKNOWN"),
         (4, {"convolution_pattern": "row"}, "OPTION_UNKNOWN"),
+        (4, {"scope": "net"}, "OPTION_UNKNOWN"),
     ],
 )
 def test_errors(groups, options, code):

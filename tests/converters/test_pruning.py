@@ -78,7 +78,7 @@ def test_kernel_pattern_scores_all_taps_together():
     np.testing.assert_allclose(scores[0], np.abs(weight).mean(axis=(0, 2, 3)))
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("scope", ["strip", "layer", "global"])
 @pytest.mark.parametrize("pattern", ["tap", "kernel"])
 @pytest.mark.parametrize("group", [None, 1, 8, 32])
 def test_pruned_graph_runs_equal_to_its_twin(group, pattern, scope):
@@ -114,6 +114,16 @@ def test_patterns_of_a_pruned_model_are_found_again():
         if pattern.sparse:
             assert found[name].group >= 8
             assert found[name].density == pytest.approx(pattern.density, rel=0.06)
+
+
+@pytest.mark.parametrize(("rows", "widest"), [(10, 8), (3, 2), (33, 32), (1, 1)])
+def test_a_group_wider_than_the_layer_is_never_found(rows, widest):
+    b = GraphBuilder(1, 16)
+    graph = b.finish(b.linear("x", rows))
+    graph.values[graph.nodes[0].inputs[1]].data[:, ::2] = 0
+    (pattern,) = detect_patterns(graph).values()
+    assert pattern.group == widest
+    assert pattern.density == 0.5
 
 
 def test_few_zeros_do_not_pay():
