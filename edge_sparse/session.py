@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_sparse.backends.base import Executor, Program, StepChoice, prepare
 from edge_sparse.errors import BackendError, InputError
-from edge_sparse.plan import Model, Op, Plan, Step
+from edge_sparse.plan import Model, Op, Plan, Step, Tensor
 from edge_sparse.port import Port
 
 __all__ = ["Port", "Session", "StepTime", "load"]
@@ -47,7 +47,8 @@ class Session:
     def __init__(self, model: Model, plan: Plan, backend: str, program: Program, threads: int) -> None:
         self.model, self.plan, self.backend, self.threads = model, plan, backend, threads
         self._program = program
-        self._executor = program.executor(threads)
+        with _memory_of(model, plan):
+            self._executor = program.executor(threads)
         self._lock = threading.Lock()
         self._closed = False
         self.inputs = tuple(Port.of(plan.tensors[number]) for number in plan.inputs)
@@ -67,6 +68,14 @@ class Session:
             1 by default. Results do not depend on it.
         plan : str
             Name of the plan; the first by default.
+
+        Raises
+        ------
+        InputError
+            ``THREADS_RANGE`` or ``PLAN_UNKNOWN``.
+        BackendError
+            The backend cannot run here; ``MEMORY_EXHAUSTED`` when this machine has not the memory that the plan needs,
+            which a run can find out too.
         """
         threads = 1 if threads is None else threads
         if not isinstance(threads, int) or not 1 <= threads <= 256:
@@ -75,7 +84,8 @@ class Session:
         if plan not in ("", *names) or not names:
             raise InputError("PLAN_UNKNOWN", f"the model has no plan {plan!r}", f"it has {', '.join(names) or 'none'}")
         chosen = model.plan(plan)
-        name, program = prepare(backend, model, chosen)
+        with _memory_of(model, chosen):
+            name, program = prepare(backend, model, chosen)
         return cls(model, chosen, name, program, threads)
 
     def fork(self) -> Session:
@@ -103,7 +113,8 @@ class Session:
         with self._lock:
             if self._closed:
                 raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
-            yield self._executor
+            with _memory_of(self.model, self.plan):
+                yield self._executor
 
     def _named(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         names = [port.name for port in self.inputs]
@@ -212,6 +223,27 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _memory_of(model: Model, plan: Plan) -> Iterator[None]:
+    """Say how much memory a plan needs where there is not enough of it."""
+    try:
+        yield
+    except MemoryError as error:
+        ports = sum(_bytes(plan.tensors[number]) for number in (*plan.inputs, *plan.outputs))
+        needed = plan.arena_bytes + model.state_bytes + ports
+        message = (
+            f"plan {plan.name} needs {needed} bytes ({plan.arena_bytes} of arena, {model.state_bytes} of state, "
+            f"{ports} of inputs and outputs) besides its weights, and the memory does not suffice"
+        )
+        raise BackendError(
+            "MEMORY_EXHAUSTED", message, "close other programs, or use a smaller model or batch"
+        ) from error
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.size * tensor.dtype.numpy.itemsize
 
 
 def _kept(model: Model, step: Step) -> int:

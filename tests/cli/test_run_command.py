@@ -1,6 +1,11 @@
 """Arrays and pictures through the command line equal a session's results; bad files give typed errors."""
 
+import dataclasses
+import json
 import os
+import re
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -239,3 +244,28 @@ def test_any_damaged_archive_is_a_typed_error(tmp_path, x):
         except InputError as error:
             codes.add(error.code)
     assert codes == {"ARRAY_UNREADABLE"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on address space that holds")
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+@pytest.mark.parametrize("claim", ["arena", "state"])
+def test_a_file_that_claims_more_memory_than_there_is(model_file, x_file, tmp_path, backend, claim):
+    model = load(model_file).model
+    if claim == "arena":
+        model = dataclasses.replace(model, plans=(dataclasses.replace(model.plan(), arena_bytes=1 << 32),))
+    else:
+        model = dataclasses.replace(model, state_bytes=1 << 32)
+    write_model(model, tmp_path / "greedy.egs")
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30));"
+        "from edge_sparse.cli import main; sys.exit(main())"
+    )
+    words = ["run", tmp_path / "greedy.egs", "--input", x_file, "--backend", backend, "--json"]
+    command = [sys.executable, "-c", program, *map(str, words)]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 4, outcome.stderr
+    (line,) = outcome.stderr.splitlines()
+    error = json.loads(line)["error"]
+    assert error["code"] == "MEMORY_EXHAUSTED"
+    needed = int(re.search(r"needs (\d+) bytes", error["message"])[1])
+    assert 1 << 32 < needed < (1 << 32) + (1 << 20)
