@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from edge_sparse.errors import FileFormatError
@@ -119,11 +119,12 @@ def _number(kind: str, word: int) -> int | float:
 
 def _check_plan(plan: Plan, label: str, matrices: Sequence[SparseMatrix]) -> None:
     _check_ports(plan, label)
+    ports = {Storage.INPUT: frozenset(plan.inputs), Storage.OUTPUT: frozenset(plan.outputs)}
     written = Written()
     finished: set[int] = set()
     for step in plan.steps:
         view = StepView(step, plan.tensors, matrices, plan.arena_bytes)
-        _check_operands(plan, view)
+        _check_operands(plan, view, ports)
         _RULES[step.op](view)
         for number in step.inputs:
             if number >= 0 and plan.tensors[number].storage is Storage.ARENA:
@@ -156,7 +157,7 @@ def _check_length(plan: Plan, tensor: Tensor, label: str) -> None:
         raise _fail("PLAN_SYMBOL", label, message)
 
 
-def _check_operands(plan: Plan, view: StepView) -> None:
+def _check_operands(plan: Plan, view: StepView, ports: Mapping[Storage, Set[int]]) -> None:
     """Check that every tensor of a step belongs to this plan and that the output may be written."""
     for number in (*view.step.inputs, *view.step.outputs):
         if number < 0:
@@ -165,8 +166,8 @@ def _check_operands(plan: Plan, view: StepView) -> None:
         _check_length(plan, tensor, f"step {view.step.name}")
         inside = tensor.storage is not Storage.ARENA or tensor.extent[1] <= plan.arena_bytes
         view.need(inside, "PLAN_ARENA", f"{tensor.name} ends at byte {tensor.extent[1]} of {plan.arena_bytes}")
-        known = {Storage.INPUT: plan.inputs, Storage.OUTPUT: plan.outputs}.get(tensor.storage, (number,))
-        view.need(number in known, "STEP_STORAGE", f"{tensor.name} is no input or output of this plan")
+        known = tensor.storage not in ports or number in ports[tensor.storage]
+        view.need(known, "STEP_STORAGE", f"{tensor.name} is no input or output of this plan")
     for number in view.step.inputs:
         readable = number < 0 or plan.tensors[number].storage is not Storage.OUTPUT
         view.need(readable, "STEP_STORAGE", "an output of the plan is read")

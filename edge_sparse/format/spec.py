@@ -223,6 +223,8 @@ RECORDS = {
 LIMITS = {
     **dict.fromkeys(Section, 1 << 20),
     Section.STRINGS: 16 << 20,
+    # Every step may have to be compared with all before it.
+    Section.STEPS: 1 << 13,
     Section.MODEL: 1,
     Section.IMAGE: 1,
     Section.TOKENIZER: 1,

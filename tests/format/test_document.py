@@ -61,7 +61,7 @@ def test_op_table():
 
 def test_section_table():
     (table,) = rows("| type | section | record bytes | at most | flags |")
-    numbers = {"16 MiB": 16 << 20, "1 MiB": 1 << 20, "2²⁰": 1 << 20, "64": 64, "1": 1}
+    numbers = {"16 MiB": 16 << 20, "1 MiB": 1 << 20, "2²⁰": 1 << 20, "2¹³": 1 << 13, "64": 64, "1": 1}
     for kind, name, size, limit, flags in table:
         section = spec.Section(int(kind))
         assert section.name == name
