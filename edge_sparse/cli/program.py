@@ -76,6 +76,11 @@ def _run(arguments: Sequence[str], console: Console) -> int:
     except SystemExit as end:  # --help and --version have printed
         console.write("")
         return int(end.code or 0)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # Python 3.10 does not catch it where it prints the help
+        silence_stdout()
+        raise OutputFileError("OUTPUT_NOT_WRITABLE", f"stdout: {error.strerror}", "free some space") from error
     return int(options.run(options, console))
 
 
