@@ -62,24 +62,34 @@ class Blobs:
             raise FileFormatError("BLOB_UNUSED", f"no record names blob {unused}", _AGAIN)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Strings:
-    """The string section."""
+    """The string section; remembers which strings a record asked for, so that each is read once."""
 
     data: bytes
+    known: dict[tuple[int, int], str] = field(default_factory=dict)
+    named: int = 0
 
     def get(self, place: tuple[int, int]) -> str:
         """Return the string at (offset, length)."""
+        if place in self.known:
+            return self.known[place]
         offset, length = place
         if offset + length > len(self.data):
             message = f"a string at byte {offset} of {length} bytes leaves a section of {len(self.data)}"
             raise FileFormatError("STRING_RANGE", message, _AGAIN)
+        # Strings that overlap could make a small file name any number of bytes.
+        self.named += length
+        if self.named > len(self.data):
+            message = f"the string at byte {offset} of {length} bytes overlaps with others"
+            raise FileFormatError("STRING_OVERLAP", message, _AGAIN)
         try:
             text = self.data[offset : offset + length].decode("utf-8")
         except UnicodeDecodeError:
             raise FileFormatError("STRING_UTF8", f"the string at byte {offset} is not UTF-8", _AGAIN) from None
         if _CONTROL.search(text):
             raise FileFormatError("STRING_CONTROL", f"the string at byte {offset} holds control characters", _AGAIN)
+        self.known[place] = text
         return text
 
 

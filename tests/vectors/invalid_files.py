@@ -86,6 +86,7 @@ def _shell(rows: bytes) -> dict[str, bytes]:
         "RESERVED_NOT_ZERO.blob": changed(rows, Section.BLOBS, reserved=1),
         "RESERVED_NOT_ZERO.model": changed(rows, Section.MODEL, reserved=b"\1"),
         "STRING_RANGE": changed(rows, Section.TENSORS, name=(2**32 - 1, 2**32 - 1)),
+        "STRING_OVERLAP": _overlapping_strings(rows),
         "STRING_UTF8": _damaged_string(rows, 0xFF),
         "STRING_CONTROL": _damaged_string(rows, 0x1B),
         "MODEL_STATE": changed(rows, Section.MODEL, state_bytes=32),
@@ -104,6 +105,15 @@ def _without_last_sections(rows: bytes) -> bytes:
     struct.pack_into("<QII", header, 16, offset + length, 1, zlib.crc32(directory))
     struct.pack_into("<I", header, 60, zlib.crc32(header[:60]))
     return bytes(header) + directory + bytes(offset - 64 - len(directory)) + strings
+
+
+def _overlapping_strings(rows: bytes) -> bytes:
+    """Let two tensors name nearly all of the section."""
+    editor = FileEditor(rows)
+    length = editor.sections[Section.STRINGS].size
+    for row, name in enumerate(((0, length), (1, length - 1))):
+        editor.sections[Section.TENSORS][row]["name"] = name
+    return editor.sealed()
 
 
 def _damaged_string(rows: bytes, value: int) -> bytes:
