@@ -3,7 +3,8 @@
 A group is kept when its mean magnitude exceeds a threshold that follows from the sparsity: one of the layer, or, when
 every strip drops the same share, one of each strip. With the thresholds t fixed, the kept magnitude is a constant plus
 the sum over groups of ``max(group - t, 0)``. So exchanging two rows changes two strips only, and one row can be tried
-against all others in a few array operations.
+against all others in a few array operations. Thresholds of strips move with their rows: those gains are upper bounds,
+and the best exchanges are tried for real.
 
 With one threshold, the search looks at every row relative to that row's own mean. Raw magnitudes would gather the rows
 of small weights, and pruning would then empty whole output channels, which costs more accuracy than the kept magnitude
@@ -28,6 +29,8 @@ Indices = npt.NDArray[np.intp]
 
 #: A pair of rows is exchanged if that keeps at least this share more of the matrices' magnitude.
 LEAST_GAIN = 1e-7
+#: So many of the best exchanges of a row are tried.
+CANDIDATES = 4
 #: The search ends after a sweep that gained less than this share.
 LEAST_PROGRESS = 1e-5
 
@@ -87,6 +90,15 @@ class RowMatrix:
             largest_dropped[:] = largest_dropped.max()
         return float(sums[keep].sum()), largest_dropped.astype(np.float32)
 
+    def kept_of_strip(self, strip: int) -> tuple[float, float]:
+        """Return what one strip keeps when it drops the same share as all, and its threshold per row."""
+        start, height = int(self.starts[strip]), int(self.heights[strip])
+        sums = self.rows[start : start + height].sum(axis=0)
+        dropped = int(self.sparsity * len(sums) + 1e-6)
+        sums = np.partition(sums, dropped)
+        threshold = float(sums[:dropped].max(initial=0.0)) / height
+        return float(sums[dropped:].sum(dtype=np.float64)), threshold
+
 
 @dataclass
 class Window:
@@ -96,6 +108,7 @@ class Window:
     start: int
     count: int
     #: Group sums minus threshold, shape (strips, columns); their positive part summed per strip.
+    thresholds: Floats = field(init=False)
     excess: Floats = field(init=False)
     worth: Floats = field(init=False)
     #: The excess of each row's strip without that row, shape (count, columns).
@@ -119,8 +132,8 @@ class Window:
 
     def refresh(self) -> None:
         """Recompute thresholds and sums from the rows."""
-        _, thresholds = self.matrix.kept()
-        self.excess = self.matrix.sums() - (thresholds * self.matrix.heights)[:, None]
+        _, self.thresholds = self.matrix.kept()
+        self.excess = self.matrix.sums() - (self.thresholds * self.matrix.heights)[:, None]
         self.worth = np.maximum(self.excess, 0).sum(axis=1)
         self.without = self.excess[self.strips] - self.rows
         self.scratch = np.empty_like(self.without)
@@ -137,17 +150,26 @@ class Window:
         return after
 
     def exchange(self, a: int, b: int) -> None:
-        """Exchange two rows and update the two strips."""
+        """Exchange two rows and update the two strips, their thresholds too if every strip has its own."""
         rows, strips = self.rows, self.strips
         difference = rows[b] - rows[a]
         self.excess[strips[a]] += difference
         self.excess[strips[b]] -= difference
         rows[[a, b]] = rows[[b, a]]
         self.scales[[a, b]] = self.scales[[b, a]]
+        if self.matrix.balanced:
+            for strip in {int(strips[a]), int(strips[b])}:
+                _, threshold = self.matrix.kept_of_strip(strip)
+                self.excess[strip] += (self.thresholds[strip] - threshold) * self.matrix.heights[strip]
+                self.thresholds[strip] = threshold
         touched = (strips == strips[a]) | (strips == strips[b])
         self.without[touched] = self.excess[strips[touched]] - rows[touched]
         for strip in (strips[a], strips[b]):
             self.worth[strip] = np.maximum(self.excess[strip], 0).sum()
+
+    def kept_around(self, a: int, b: int) -> float:
+        """Return what the strips of two rows keep, exactly, when every strip drops the same share."""
+        return sum(self.matrix.kept_of_strip(strip)[0] for strip in {int(self.strips[a]), int(self.strips[b])})
 
 
 def kept_share(windows: Sequence[Window]) -> float:
@@ -249,10 +271,24 @@ def _sweep(windows: Sequence[Window], order: Indices, visits: Indices) -> tuple[
         window.refresh()
     for row in visits:
         gains = sum(window.gains(int(row)) for window in windows)
-        other = int(np.argmax(gains))
-        if np.asarray(gains)[other] > LEAST_GAIN:
-            for window in windows:
-                window.exchange(int(row), other)
-            order[[row, other]] = order[[other, row]]
-            exchanges += 1
+        for other in np.argsort(-np.asarray(gains), kind="stable")[:CANDIDATES]:
+            if np.asarray(gains)[other] <= LEAST_GAIN:
+                break
+            if _exchange(windows, int(row), int(other)):
+                order[[row, other]] = order[[other, row]]
+                exchanges += 1
+                break
     return order, exchanges
+
+
+def _exchange(windows: Sequence[Window], a: int, b: int) -> bool:
+    """Exchange two rows, unless that gains nothing: gains at fixed thresholds of strips are upper bounds."""
+    balanced = windows[0].matrix.balanced
+    before = sum(window.kept_around(a, b) for window in windows) if balanced else 0.0
+    for window in windows:
+        window.exchange(a, b)
+    if balanced and sum(window.kept_around(a, b) for window in windows) <= before + LEAST_GAIN:
+        for window in windows:
+            window.exchange(a, b)
+        return False
+    return True

@@ -308,7 +308,7 @@ def test_gain_of_a_swap_is_what_the_definition_says(balanced):
     matrix = RowMatrix("m", random.random((22, 9)).astype(np.float32), 4, 0.5, balanced=balanced)
     window = Window(matrix, 3, 15)
     window.refresh()
-    thresholds = matrix.kept()[1]
+    thresholds = window.thresholds.copy()
     assert (len(np.unique(thresholds)) > 1) == balanced
 
     def worth():
@@ -318,13 +318,16 @@ def test_gain_of_a_swap_is_what_the_definition_says(balanced):
         )
 
     for row, other in ((0, 14), (7, 2), (3, 4), (11, 11)):
+        thresholds = window.thresholds.copy()
         before, gain = worth(), window.gains(row)[other]
         window.exchange(row, other)
         assert worth() - before == pytest.approx(gain, abs=1e-6)
-        fresh = Window(matrix, 3, 15)
-        fresh.refresh()
-        difference = (matrix.heights * (matrix.kept()[1] - thresholds))[window.strips]
-        np.testing.assert_allclose(window.without, fresh.without + difference[:, None], atol=1e-6)
+        excess = matrix.sums() - (window.thresholds * matrix.heights)[:, None]
+        np.testing.assert_allclose(window.without, excess[window.strips] - window.rows, atol=1e-6)
+        if balanced:
+            touched = [window.strips[row], window.strips[other]]
+            exact = [matrix.kept_of_strip(strip)[1] for strip in touched]
+            np.testing.assert_allclose(window.thresholds[touched], exact, rtol=1e-5)
 
 
 def test_two_layers_with_one_order_are_weighed_together():

@@ -138,3 +138,14 @@ def test_convert_balances_strips_by_default():
     loose = convert(GraphSource(graph), sparsity=0.5, group=4, scope="layer", rearrange=False)
     (matrix,) = [matrix for matrix in loose.model.matrices if matrix.name == name]
     assert (dense(matrix)[4:8] == 0).all()
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.75])
+def test_strips_together_keep_what_the_matrix_keeps(sparsity):
+    random = np.random.default_rng(0)
+    weight = (random.random((22, 16)) * random.random((22, 1))).astype(np.float32)
+    matrix = RowMatrix("m", weight, 4, sparsity, balanced=True)
+    kept, thresholds = matrix.kept()
+    each = [matrix.kept_of_strip(strip) for strip in range(len(matrix.starts))]
+    assert sum(share for share, _ in each) == pytest.approx(kept, rel=1e-5)
+    np.testing.assert_allclose([threshold for _, threshold in each], thresholds, rtol=1e-5)
