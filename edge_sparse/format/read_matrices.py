@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge_sparse.format.column_index import decode_columns
 from edge_sparse.format.container import Container
 from edge_sparse.format.integer_packing import INTEGER_LIMIT, TILE_COLUMNS, packed_bytes, segments_of
 from edge_sparse.format.packing import GROUPS
-from edge_sparse.format.spec import MATRIX_LIMIT, NONE, IndexEncoding, Section
+from edge_sparse.format.spec import MATRIX_LIMIT, NONE, SHARED_BYTES, SHARED_TIMES, IndexEncoding, Section
 from edge_sparse.plan import Band, DType, SparseMatrix
 
 __all__ = ["read_matrices"]
@@ -45,9 +46,21 @@ def read_matrices(container: Container) -> tuple[SparseMatrix, ...]:
         first += count
     if first != len(band_rows):
         raise FileFormatError("MATRIX_BANDS", f"{len(band_rows) - first} bands belong to no matrix", _AGAIN)
-    return tuple(
-        _matrix(container, number, row, band_rows[row[3] : row[3] + row[4]]) for number, row in enumerate(records)
-    )
+    read: dict[object, SparseMatrix] = {}
+    named, limit = 0, SHARED_TIMES * container.blobs.data.size + SHARED_BYTES
+    result = []
+    for number, row in enumerate(records):
+        own_bands = tuple(band_rows[row[3] : row[3] + row[4]])
+        # All but the name and the place of the bands.
+        content = (row[1], row[2], own_bands, *row[5:])
+        if content not in read:
+            # Blobs that many records share could make a small file name any number of bytes.
+            named += sum(container.blobs.get(blob, f"matrix {number}").size for blob in row[-4:])
+            if named > limit:
+                raise _fail("MATRIX_SHARED", str(number), f"matrices name {named} bytes of blobs, at most {limit}")
+            read[content] = _matrix(container, number, row, own_bands)
+        result.append(dataclasses.replace(read[content], name=container.strings.get(row[0])))
+    return tuple(result)
 
 
 def _fail(code: str, name: str, problem: str) -> FileFormatError:

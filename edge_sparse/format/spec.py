@@ -31,6 +31,8 @@ __all__ = [
     "RECORDS",
     "REQUIRED",
     "SECTION_LIMIT",
+    "SHARED_BYTES",
+    "SHARED_TIMES",
     "STEP",
     "TENSOR",
     "TOKENIZER",
@@ -236,6 +238,9 @@ SECTION_LIMIT = 64
 ARENA_LIMIT = 1 << 32
 #: Largest number of rows times columns of a matrix.
 MATRIX_LIMIT = 1 << 32
+#: Matrices may name at most so many times the file's length, plus so many bytes, of blobs.
+SHARED_TIMES = 4
+SHARED_BYTES = 1 << 18
 #: Largest kernel, stride, dilation and padding of a window.
 WINDOW_LIMIT = 1 << 16
 #: Bytes before and after the arena that a runtime keeps readable: vectors may be read, never written, across its ends.

@@ -13,7 +13,7 @@ from tiny_models import described, small_image, small_rows, small_tokens, tiny_d
 
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.spec import HEADER, NONE, Section
-from edge_sparse.plan import Activation, Border, DType, Layout, Model, Op, Storage, Tensor
+from edge_sparse.plan import Activation, Band, Border, DType, Layout, Model, Op, SparseMatrix, Storage, Tensor
 
 __all__ = ["invalid_files"]
 
@@ -29,6 +29,7 @@ def invalid_files() -> dict[str, bytes]:
         **_tensors(rows, image),
         **_matrices(rows, tokens),
         **_steps(rows, image),
+        "MATRIX_SHARED": _shared_values(),
         **_products(image),
         **_windows(),
         **_tokens(tokens),
@@ -312,6 +313,18 @@ def _tensor(model: Model, number: int, **changes: object) -> Model:
     tensors = list(plan.tensors)
     tensors[number] = replace(tensors[number], **changes)  # type: ignore[arg-type]
     return replace(model, plans=(replace(plan, tensors=tuple(tensors)),))
+
+
+def _shared_values() -> bytes:
+    """Let many matrices, which differ in their bands, name one blob; a writer stores equal bytes once."""
+    model, side = small_rows(), 64
+    counts, columns = np.full(side, side, np.uint32), np.tile(np.arange(side, dtype=np.uint32), side)
+    matrices = [
+        SparseMatrix("", side, side, (Band(0, at, 1), Band(at, side - at, 1)), counts, columns, DType.F16, values)
+        for values in [np.zeros(side * side, np.float16)]
+        for at in range(1, side)
+    ]
+    return assemble(replace(model, matrices=(*model.matrices, *matrices)))
 
 
 def _steps(rows: bytes, image: bytes) -> dict[str, bytes]:
