@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from edge_sparse.cli import bench, convert, devices, inspect, run, validate
 from edge_sparse.cli.console import Console, silence_stdout
-from edge_sparse.errors import EdgeSparseError, InputError
+from edge_sparse.errors import EdgeSparseError, InputError, OutputFileError
 
 __all__ = ["COMMANDS", "main"]
 
