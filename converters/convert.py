@@ -38,9 +38,9 @@ def convert(
     *,
     sparsity: float | None = None,
     group: str | int | None = None,
-    scope: Scope = "strip",
+    scope: Scope = "layer",
     pattern: Literal["tap", "kernel"] = "tap",
-    rearrange: bool | None = None,
+    rearrange: bool = False,
     include_depthwise: bool = False,
     include_stem: bool = False,
     include_linear: bool = True,
@@ -75,12 +75,13 @@ def convert(
         model has are found and kept, layer by layer at the widest group that they allow.
     group : str or int, optional
         Rows that are dropped together, ``"gs4x1"`` or 4. By default gs4x1 for convolutions, gs16x1 for linear layers.
-    scope : {"strip", "layer", "global"}
-        Drop the same share in every strip of rows, in every layer, or the least important groups of the whole model.
+    scope : {"layer", "strip", "global"}
+        Drop the same share in every layer, in every strip of rows, or the least important groups of the whole model.
     pattern : {"tap", "kernel"}
         k x k convolutions lose single taps of an input channel, or whole kernels.
-    rearrange : bool, optional
-        Permute channels first so that groups keep more magnitude; computes the same. True when a sparsity is given.
+    rearrange : bool
+        Permute channels first so that groups keep more magnitude; computes the same. Whether that helps accuracy
+        depends on the network (``benchmarks/resnet20.py``), so try both.
     include_depthwise, include_stem, include_linear : bool
         Which layers are pruned besides 1x1 and k x k convolutions.
     overrides : mapping, optional
@@ -128,7 +129,7 @@ def convert(
         group=read_group(group),
         scope=scope,
         pattern=pattern,
-        rearrange=sparsity is not None if rearrange is None else rearrange,
+        rearrange=rearrange,
         include_depthwise=include_depthwise,
         include_stem=include_stem,
         include_linear=include_linear,

@@ -24,7 +24,7 @@ class ConvertOptions:
 
     sparsity: float | None = None
     group: int | None = None
-    scope: Scope = "strip"
+    scope: Scope = "layer"
     pattern: Literal["tap", "kernel"] = "tap"
     rearrange: bool = False
     include_depthwise: bool = False

@@ -71,11 +71,11 @@ class PruneOptions:
         Share of weights to drop, in [0, 1).
     group : int, optional
         Rows per group for all layers; by default 4 for convolutions and 16 for linear layers.
-    scope : {"strip", "layer", "global"}
-        "strip", the default, drops as many groups in each strip of rows, up to one, so that no channel is emptied.
-        "layer" drops the same share in each layer, from whichever strips hold the least important groups. "global"
-        ranks the groups of all layers in one list, each layer's scores divided by the root mean square of its weights
-        (folded batch norms make the raw scales meaningless).
+    scope : {"layer", "strip", "global"}
+        "layer", the default, drops the same share in each layer, from whichever strips hold the least important groups.
+        "strip" drops as many groups in each strip of rows, up to one, so that no channel is emptied. "global" ranks the
+        groups of all layers in one list, each layer's scores divided by the root mean square of its weights (folded
+        batch norms make the raw scales meaningless).
     convolution_pattern : {"tap", "kernel"}
         "tap" drops single (tap, input channel) columns of a strip; "kernel" all taps of an input channel together.
     include_depthwise, include_stem, include_linear : bool
@@ -87,7 +87,7 @@ class PruneOptions:
 
     sparsity: float
     group: int | None = None
-    scope: Scope = "strip"
+    scope: Scope = "layer"
     convolution_pattern: Literal["tap", "kernel"] = "tap"
     include_depthwise: bool = False
     include_stem: bool = False

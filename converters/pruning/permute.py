@@ -79,7 +79,7 @@ def rearrange(
     *,
     sparsity: Mapping[str, float] | float = 0.8,
     convolution_pattern: str = "tap",
-    scope: Scope = "strip",
+    scope: Scope = "layer",
     seconds: float = 20.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -99,7 +99,7 @@ def rearrange(
         Share of weights to be dropped, for all layers or by node name.
     convolution_pattern : {"tap", "kernel"}
         As in ``PruneOptions``.
-    scope : {"strip", "layer", "global"}
+    scope : {"layer", "strip", "global"}
         As in ``PruneOptions``: what the pruning afterwards will drop; "global" is taken for "layer".
     seconds : float
         Roughly the time to spend, in seconds of a usual desktop core; the work done follows from it and from nothing

@@ -74,13 +74,13 @@ def _add_pruning(group: Any) -> None:
     group.add_argument("--group", metavar="gsGx1", help="rows kept or dropped together: gs1x1, gs2x1 ... gs32x1")
     group.add_argument(
         "--scope",
-        choices=("strip", "layer", "global"),
-        default="strip",
-        help="drop the same share in each strip of rows (default) or in each layer, or the least of all",
+        choices=("layer", "strip", "global"),
+        default="layer",
+        help="drop the same share in each layer (default) or in each strip of rows, or the least of all",
     )
     group.add_argument("--pattern", choices=("tap", "kernel"), default="tap", help="k x k: by tap, or whole kernels")
     group.add_argument(
-        "--rearrange", action=argparse.BooleanOptionalAction, help="permute channels first (default: when pruning)"
+        "--rearrange", action="store_true", help="permute channels first so that groups keep more magnitude"
     )
     group.add_argument("--include-depthwise", action="store_true", help="prune depthwise convolutions too")
     group.add_argument("--include-stem", action="store_true", help="prune the first convolution too")

@@ -82,7 +82,7 @@ def test_an_exported_program(cli, network, tmp_path, x):
 def test_pruning_options_reach_the_file(cli, network, tmp_path):
     output, labels = tmp_path / "net.egs", tmp_path / "labels.txt"
     labels.write_text("cat\ndog\nbird\nfish\n")
-    words = ["--sparsity", 0.75, "--group", "gs8x1", "--no-rearrange", "--override", "head=dense", "--batch", 2]
+    words = ["--sparsity", 0.75, "--group", "gs8x1", "--override", "head=dense", "--batch", 2]
     words += ["--labels", labels, "--image", "16x16,resize=18,mean=0.5,std=0.25", "--json"]
     outcome = cli("convert", f"{network}:make", "-o", output, *words)
     assert outcome.code == 0, outcome.err

@@ -40,7 +40,7 @@ def result(tmp_path_factory):
     graph.nodes[2].name = HOSTILE
     graph.nodes[2].source = f"{HOSTILE} (net.py:7)"
     folder = tmp_path_factory.mktemp("report")
-    return convert(GraphSource(graph), output=folder / "m.egs", sparsity=0.5, report=folder / "r.html")
+    return convert(GraphSource(graph), output=folder / "m.egs", sparsity=0.5, rearrange=True, report=folder / "r.html")
 
 
 @pytest.fixture(scope="module")

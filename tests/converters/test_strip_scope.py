@@ -62,22 +62,22 @@ def small_rows(channels=24, kernel=3):
 
 
 @pytest.mark.parametrize("pattern", ["tap", "kernel"])
-def test_no_channel_is_emptied_by_default(pattern):
+def test_no_channel_is_emptied(pattern):
     graph, _ = small_rows()
-    for chosen in ({"scope": "layer"}, {}):
+    for chosen in ({}, {"scope": "strip"}):
         options = PruneOptions(0.5, group=4, convolution_pattern=pattern, **chosen)
         pruned = prune_graph(graph, options).graph
         matrix = as_matrices(pruned.constant(pruned.nodes[1].inputs[1]))[0]
         kept = (matrix != 0).sum(axis=1)
         assert np.count_nonzero(matrix) == matrix.size // 2
-        assert (kept[4:8] == 0).all() == bool(chosen)
-        assert (kept == matrix.shape[1] // 2).all() == (not chosen)
+        assert (kept[4:8] == 0).all() == (not chosen)
+        assert (kept == matrix.shape[1] // 2).all() == bool(chosen)
 
 
 def test_grouped_convolutions_are_balanced_over_their_parts():
     b = GraphBuilder(1, 16, 4, 4)
     graph = b.finish(b.conv("x", 32, 3, groups=2))
-    pruned = prune_graph(graph, PruneOptions(0.5, group=4)).graph
+    pruned = prune_graph(graph, PruneOptions(0.5, group=4, scope="strip")).graph
     kept = (as_matrices(pruned.constant(pruned.nodes[0].inputs[1]), 2) != 0).sum(axis=2)
     assert (kept == 36).all()
 
@@ -129,13 +129,13 @@ def test_gains_are_those_of_the_pruning_that_follows():
         assert weights[0] / weights[1] == pytest.approx(share, rel=1e-5)
 
 
-def test_convert_balances_strips_by_default():
+def test_convert_balances_strips():
     graph, name = small_rows()
-    result = convert(GraphSource(graph), sparsity=0.5, group=4)
+    result = convert(GraphSource(graph), sparsity=0.5, group=4, scope="strip", rearrange=True)
     (matrix,) = [matrix for matrix in result.model.matrices if matrix.name == name]
     assert len(set(matrix.counts.tolist())) == 1
     assert all(gain.after >= gain.before for gain in result.gains)
-    loose = convert(GraphSource(graph), sparsity=0.5, group=4, scope="layer", rearrange=False)
+    loose = convert(GraphSource(graph), sparsity=0.5, group=4)
     (matrix,) = [matrix for matrix in loose.model.matrices if matrix.name == name]
     assert (dense(matrix)[4:8] == 0).all()
 
