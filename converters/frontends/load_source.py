@@ -44,7 +44,7 @@ def load_exported(path: Path) -> Any:
     if path.suffix.lower() in _WEIGHT_SUFFIXES:
         raise ConvertError(
             "STATE_DICT_GIVEN",
-            f"{path.name} holds weights, but not the network that they belong to",
+            f"{path.name} is read as weights alone; a network is not taken from it, because unpickling may run any code",
             f"write a function that builds the network and loads them, and name it as module:function: {_FORM}",
         )
     if not path.exists():
@@ -52,7 +52,8 @@ def load_exported(path: Path) -> Any:
             "SOURCE_NOT_FOUND", f"{path} does not exist", f"give a .pt2 file or module:function: {_FORM}"
         )
     if path.suffix.lower() != ".pt2":
-        raise ConvertError("SOURCE_UNSUPPORTED", f"{path.name} is no .pt2 file", f"make one: {_PT2}")
+        hint = f"name a function in it: {path}:function" if path.suffix == ".py" else f"make one: {_PT2}"
+        raise ConvertError("SOURCE_UNSUPPORTED", f"{path.name} is no .pt2 file", hint)
     try:
         import torch
     except ImportError as error:
@@ -107,7 +108,14 @@ def _module_from_file(path: Path, text: str) -> ModuleType:
     return module
 
 
-def _import_error(place: str, error: BaseException) -> ConvertError:
+def _import_error(place: str, error: BaseException) -> ConvertError | MissingExtraError:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = (
+            "pip install 'edge_sparse[torch]'"
+            if error.name == "torch"
+            else f"install the package that has {error.name}"
+        )
+        return MissingExtraError("EXTRA_MISSING", f"{place} needs {error.name}, which is not installed", hint)
     return ConvertError("SOURCE_IMPORT_FAILED", f"importing {place} raises {_cause(error)}", "fix the module first")
 
 
@@ -117,6 +125,8 @@ def _call(module: ModuleType, function: str, text: str) -> tuple[Any, Any]:
         raise ConvertError("SOURCE_NOT_FOUND", f"{module.__name__} has no function {function} ({text})", _FORM)
     try:
         result = maker()
+    except ModuleNotFoundError as error:
+        raise _import_error(text, error) from error
     except (Exception, SystemExit) as error:
         raise ConvertError(
             "SOURCE_FUNCTION_FAILED", f"{text} raises {_cause(error)}", "call it in Python first"

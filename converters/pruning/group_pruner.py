@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupPruner"]
 
+#: Bounds of the default frequency.
+LEAST_UPDATES, MOST_STEPS_BETWEEN = 20, 100
+
 
 class GroupPruner:
     """Drops groups of weights bit by bit while a network is trained.
@@ -40,8 +43,9 @@ class GroupPruner:
         Step (call of ``step()``) at which ``sparsity`` is reached; leave some training after it. 0 prunes at once.
     begin : int
         Step of the first change.
-    frequency : int
-        Steps between two changes of the masks.
+    frequency : int, optional
+        Steps between two changes of the masks. By default the sparsity rises in at least twenty changes, and at least
+        every hundred steps.
     scope : {"layer", "strip", "global"}
         As in ``PruneOptions``, but "layer" by default: training makes up for strips that lose more than others.
     group, convolution_pattern, include_depthwise, include_stem, include_linear, overrides
@@ -72,7 +76,7 @@ class GroupPruner:
         *,
         end: int,
         begin: int = 0,
-        frequency: int = 100,
+        frequency: int | None = None,
         group: int | None = None,
         scope: Scope = "layer",
         convolution_pattern: Literal["tap", "kernel"] = "tap",
@@ -81,7 +85,8 @@ class GroupPruner:
         include_linear: bool = True,
         overrides: Mapping[str, LayerOverride] | None = None,
     ) -> None:
-        self.schedule = CubicSchedule(begin, end, frequency)
+        steps = max(1, min(MOST_STEPS_BETWEEN, (end - begin) // LEAST_UPDATES)) if frequency is None else frequency
+        self.schedule = CubicSchedule(begin, end, steps)
         self.options = PruneOptions(
             sparsity,
             group,

@@ -306,3 +306,9 @@ def test_foreign_checkpoints_are_refused(state):
 def test_importing_the_pruner_does_not_import_torch():
     code = "import sys; from edge_sparse.converters.pruning import GroupPruner; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("end", "changes"), [(0, 1), (30, 20), (250, 20), (10_000, 100)])
+def test_the_default_frequency_is_gradual(end, changes):
+    schedule = GroupPruner(network(), end=end).schedule
+    assert sum(schedule.is_due(step) for step in range(end + 1)) >= changes
