@@ -44,7 +44,7 @@ def load_exported(path: Path) -> Any:
     if path.suffix.lower() in _WEIGHT_SUFFIXES:
         raise ConvertError(
             "STATE_DICT_GIVEN",
-            f"{path.name} is read as weights alone; a network is not taken from it, because unpickling may run any code",
+            f"{path.name} counts as weights alone: a network is not taken from it, as unpickling may run any code",
             f"write a function that builds the network and loads them, and name it as module:function: {_FORM}",
         )
     if not path.exists():
