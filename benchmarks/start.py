@@ -86,7 +86,7 @@ def main() -> None:
             name: sorted(sum(run[part] for part in ("import_s", "load_s", "first_run_s")) for run in runs)
             for name, runs in (("cold", cold), ("warm", warm))
         }
-        memory = max(run["memory_over_imports"] for run in warm)
+        memory = max(run["memory_over_imports"] for run in (*cold, *warm))
         limit = size + warm[0]["arena"] + 150e6
         rows.append({"group": group, "sparsity": sparsity, "file": size, "cold": cold, "warm": warm, "dense": dense})
         times = " | ".join(f"{runs[0]:.2f}, {statistics.median(runs):.2f}" for runs in seconds.values())

@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import pytest
-from edge_sparse.converters import verify
 from edge_sparse.converters.convert import convert
 from edge_sparse.converters.graph import Graph
 from edge_sparse.converters.masks import source_masks
@@ -51,15 +50,7 @@ def rows_of(result):
     return {row.name: row for row in result.layers}
 
 
-@pytest.fixture
-def vector_kernels():
-    """Asked for by the tests that run what users run; the others verify on the oracle, which has nothing to compile."""
-
-
-@pytest.fixture(autouse=True)
-def _oracle(request, monkeypatch):
-    if "vector_kernels" not in request.fixturenames:
-        monkeypatch.setattr(verify, "verification_backend", lambda dtype: "reference")
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 @pytest.fixture

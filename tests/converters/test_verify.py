@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 from edge_sparse.converters import convert as convert_module
-from edge_sparse.converters import verify
 from edge_sparse.converters.comparison import compare, relative_error
 from edge_sparse.converters.convert import convert
 from edge_sparse.converters.layer_errors import Truncation, layer_errors
@@ -36,15 +35,7 @@ def network(batch=1):
     return GraphSource(graph)
 
 
-@pytest.fixture
-def vector_kernels():
-    """Asked for by the tests that run what users run; the others verify on the oracle, which has nothing to compile."""
-
-
-@pytest.fixture(autouse=True)
-def _oracle(request, monkeypatch):
-    if "vector_kernels" not in request.fixturenames:
-        monkeypatch.setattr(verify, "verification_backend", lambda dtype: "reference")
+pytestmark = pytest.mark.usefixtures("oracle")
 
 
 def corrupt(monkeypatch, layer, change):
