@@ -1,0 +1,1 @@
+"""Checkpoints of decoder language models become plans."""

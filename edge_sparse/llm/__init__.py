@@ -1,0 +1,1 @@
+"""Decoder language models: loading, tokenizers, sampling, generation and attention modes."""
