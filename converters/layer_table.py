@@ -53,7 +53,7 @@ class LayerRow:
 
 def matrix_bytes(matrix: SparseMatrix) -> int:
     """Return the bytes of a matrix's counts, index, values and scales in a file."""
-    index = encode_columns(matrix.counts, matrix.indices, matrix.columns)[1]
+    index = encode_columns(matrix)[1]
     scales = 0 if matrix.scales is None else matrix.scales.nbytes
     return matrix.counts.nbytes + len(index) + matrix.values.nbytes + scales
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from edge_sparse.tokenizer import Tokenizer
+
 __all__ = [
     "Activation",
     "Band",
@@ -104,6 +106,7 @@ class Op(enum.IntEnum):
     ROPE = 34
     ATTENTION = 35
     TAKE_LAST = 36
+    DELTA_ATTENTION = 37
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,8 @@ class Band:
 class SparseMatrix:
     """A group-sparse matrix of ``rows`` x ``columns``.
 
-    Strips are numbered through all bands in row order. Strip ``s`` keeps ``counts[s]`` columns, listed in increasing
-    order in ``indices[starts[s]:starts[s + 1]]``.
+    Strips are numbered through all bands in row order. Strip ``s`` keeps ``counts[s]`` columns. A column is an index
+    into flattened (kernel row, kernel column, input channel).
 
     Parameters
     ----------
@@ -207,15 +210,16 @@ class SparseMatrix:
         Cover all rows, in order, without gaps.
     counts : ndarray of uint32, shape (strips,)
         Kept columns per strip.
-    indices : ndarray of uint32, shape (kept,)
-        Kept columns, strip after strip. A column is an index into flattened (kernel row, kernel column, input channel).
+    kept : ndarray, optional
+        Which columns: a bitmap, uint8 of shape (strips, ceil(columns / 8)), least significant bit first; or, where few
+        are kept, their list, uint32 of shape (kept,), strip after strip and increasing. None: every column.
     dtype : DType
         ``F32`` or ``F16``: ``values`` is flat, strip after strip, each kept column's ``group`` values together.
         ``S8``, ``S4``, ``TERNARY``: packed tiles as ``docs/format.md`` lays them out, in ``uint8`` or ``int8``.
     values : ndarray
         See ``dtype``.
     segment : int
-        Columns that share a scale; 0 for one segment over all columns. Integer values only.
+        Kept columns of a strip that share a scale; 0 for all of them. Integer values only.
     scales : ndarray of float16, optional
         Flat ``[strip][segment][row of the strip]``.
     """
@@ -225,11 +229,21 @@ class SparseMatrix:
     columns: int
     bands: tuple[Band, ...]
     counts: npt.NDArray[np.uint32]
-    indices: npt.NDArray[np.uint32]
+    kept: npt.NDArray[np.uint8] | npt.NDArray[np.uint32] | None
     dtype: DType
     values: npt.NDArray[np.generic]
     segment: int = 0
     scales: npt.NDArray[np.float16] | None = None
+
+    @property
+    def indices(self) -> npt.NDArray[np.uint32]:
+        """All kept columns, strip after strip; computed, and large for large dense matrices."""
+        if self.kept is None:
+            return np.tile(np.arange(self.columns, dtype=np.uint32), self.counts.size)
+        if self.kept.ndim == 1:
+            return self.kept.astype(np.uint32, copy=False)
+        bits = np.unpackbits(self.kept.astype(np.uint8, copy=False), axis=1, count=self.columns, bitorder="little")
+        return np.nonzero(bits)[1].astype(np.uint32)
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -300,25 +314,6 @@ class ImagePreprocessing:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     bgr: bool = False
-
-
-@dataclass(frozen=True)
-class Tokenizer:
-    """A vocabulary as bytes: kind 1 bytes, 2 scored merges (llama2.c), 3 byte-level BPE with ranked merges.
-
-    ``temperature`` (0: always the likeliest token), ``top_k`` (0: all tokens) and ``top_p`` are sampling defaults.
-    """
-
-    kind: int
-    pieces: tuple[bytes, ...]
-    scores: tuple[float, ...] = ()
-    merges: tuple[tuple[int, int], ...] = ()
-    bos: int = -1
-    eos: int = -1
-    unknown: int = -1
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
 
 
 @dataclass(frozen=True)

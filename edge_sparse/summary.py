@@ -121,7 +121,7 @@ def summarise(model: Model, file_bytes: int = 0) -> ModelSummary:
 
 
 def _matrix(matrix: SparseMatrix, step: str, kernel: tuple[int, int]) -> MatrixSummary:
-    _, index = encode_columns(matrix.counts, matrix.indices, matrix.columns)
+    _, index = encode_columns(matrix)
     scales = 0 if matrix.scales is None else matrix.scales.nbytes
     groups = sorted({band.group for band in matrix.bands}, reverse=True)
     return MatrixSummary(

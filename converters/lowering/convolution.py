@@ -44,6 +44,7 @@ def spmm_attributes(draft: Draft, name: str, weights: npt.NDArray[np.float32], g
         **_NO_WINDOW,
         "phase_split": 0,
         "strips_outermost": int(streamed),
+        "quantise_x": 0,
         **activation_attributes(),
     }
 

@@ -25,6 +25,7 @@ from edge_sparse.format.spec import (
     OPTIONAL,
     RECORDS,
     REQUIRED,
+    TOKENIZER_FLAGS,
     VERSION,
     IndexEncoding,
     Section,
@@ -177,7 +178,7 @@ class _Content:
     def _matrix_blobs(self, number: int) -> Record:
         if number not in self._matrix_records:
             matrix = self.model.matrices[number]
-            encoding, index = encode_columns(matrix.counts, matrix.indices, matrix.columns)
+            encoding, index = encode_columns(matrix)
             dense = encoding is IndexEncoding.DENSE
             counts = NONE if dense else self._blob(np.ascontiguousarray(matrix.counts, "<u4"))
             self._matrix_records[number] = (
@@ -247,7 +248,11 @@ class _Content:
             tokenizer.temperature,
             tokenizer.top_k,
             tokenizer.top_p,
-            b"",
+            tokenizer.pre_tokenizer,
+            tokenizer.normaliser,
+            sum(getattr(tokenizer, name) << bit for bit, name in enumerate(TOKENIZER_FLAGS)),
+            self._blob(tokenizer.marks),
+            self._blob(tokenizer.chat_template.encode()),
         )
 
 

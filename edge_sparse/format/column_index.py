@@ -7,32 +7,41 @@ import numpy.typing as npt
 
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.spec import IndexEncoding
+from edge_sparse.plan import SparseMatrix
 
-__all__ = ["decode_columns", "encode_columns"]
+__all__ = ["bitmap_of", "decode_columns", "encode_columns"]
 
 _AGAIN = "convert the model again"
 #: A gap byte of this value means "255 columns further, and another byte follows".
 ESCAPE = 255
 
+Counts = npt.NDArray[np.uint32]
+Kept = npt.NDArray[np.uint8] | npt.NDArray[np.uint32] | None
 
-def encode_columns(
-    counts: npt.NDArray[np.uint32], indices: npt.NDArray[np.uint32], columns: int
-) -> tuple[IndexEncoding, bytes]:
+
+def encode_columns(matrix: SparseMatrix) -> tuple[IndexEncoding, bytes]:
     """Return the smallest encoding and its bytes."""
-    if (counts == columns).all():
+    if (matrix.counts == matrix.columns).all():
         return IndexEncoding.DENSE, b""
-    bitmap = _bitmap(counts, indices, columns)
-    gaps = _gaps(counts, indices)
-    return (IndexEncoding.DELTA, gaps) if len(gaps) < len(bitmap) else (IndexEncoding.BITMAP, bitmap)
+    width = -(-matrix.columns // 8)
+    # A gap takes at least one byte.
+    if int(matrix.counts.sum(dtype=np.int64)) < matrix.counts.size * width:
+        gaps = _gaps(matrix.counts, matrix.indices)
+        if len(gaps) < matrix.counts.size * width:
+            return IndexEncoding.DELTA, gaps
+    return IndexEncoding.BITMAP, bitmap_of(matrix).tobytes()
 
 
-def _bitmap(counts: npt.NDArray[np.uint32], indices: npt.NDArray[np.uint32], columns: int) -> bytes:
-    kept = np.zeros((counts.size, columns), np.bool_)
-    kept[np.repeat(np.arange(counts.size), counts), indices] = True
-    return np.packbits(kept, axis=1, bitorder="little").tobytes()
+def bitmap_of(matrix: SparseMatrix) -> npt.NDArray[np.uint8]:
+    """Return which columns are kept as bits, shape (strips, ceil(columns / 8)), least significant first."""
+    if matrix.kept is not None and matrix.kept.ndim == 2:
+        return matrix.kept.astype(np.uint8, copy=False)
+    bits = np.zeros((matrix.counts.size, matrix.columns), np.bool_)
+    bits[np.repeat(np.arange(matrix.counts.size), matrix.counts), matrix.indices] = True
+    return np.packbits(bits, axis=1, bitorder="little")
 
 
-def _gaps(counts: npt.NDArray[np.uint32], indices: npt.NDArray[np.uint32]) -> bytes:
+def _gaps(counts: Counts, indices: npt.NDArray[np.uint32]) -> bytes:
     previous = np.empty(indices.size, np.int64)
     previous[1:] = indices[:-1]
     first = (np.cumsum(counts, dtype=np.int64) - counts)[counts > 0]
@@ -45,9 +54,9 @@ def _gaps(counts: npt.NDArray[np.uint32], indices: npt.NDArray[np.uint32]) -> by
 
 
 def decode_columns(
-    encoding: IndexEncoding, counts: npt.NDArray[np.uint32], data: npt.NDArray[np.uint8], columns: int, name: str
-) -> npt.NDArray[np.uint32]:
-    """Return the kept columns of all strips, strictly increasing inside each, below ``columns``.
+    encoding: IndexEncoding, counts: Counts, data: npt.NDArray[np.uint8], columns: int, name: str
+) -> Kept:
+    """Return a copy of the index in the form that ``SparseMatrix.kept`` has, in no more than four times its bytes.
 
     Raises
     ------
@@ -57,29 +66,30 @@ def decode_columns(
     if encoding is IndexEncoding.DENSE:
         if (counts != columns).any() or data.size:
             raise FileFormatError("INDEX_DENSE", f"matrix {name} is dense but does not keep every column", _AGAIN)
-        return np.tile(np.arange(columns, dtype=np.uint32), counts.size)
+        return None
     if encoding is IndexEncoding.BITMAP:
         return _decode_bitmap(counts, data, columns, name)
     return _decode_gaps(counts, data, columns, name)
 
 
-def _decode_bitmap(
-    counts: npt.NDArray[np.uint32], data: npt.NDArray[np.uint8], columns: int, name: str
-) -> npt.NDArray[np.uint32]:
+def _decode_bitmap(counts: Counts, data: npt.NDArray[np.uint8], columns: int, name: str) -> npt.NDArray[np.uint8]:
     width = -(-columns // 8)
     if data.size != counts.size * width:
         raise FileFormatError("INDEX_LENGTH", f"the bitmap of matrix {name} has {data.size} bytes", _AGAIN)
-    bits = np.unpackbits(data.reshape(counts.size, width), axis=1, bitorder="little")
-    if bits[:, columns:].any():
+    # A copy, since a map can change after it was checked.
+    bitmap = np.array(data).reshape(counts.size, width)
+    if columns % 8 and (bitmap[:, -1] >> (columns % 8)).any():
         raise FileFormatError("INDEX_RANGE", f"the bitmap of matrix {name} names columns beyond {columns}", _AGAIN)
-    if (bits.sum(axis=1, dtype=np.int64) != counts).any():
+    if (_BITS[bitmap].sum(axis=1, dtype=np.int64) != counts).any():
         raise FileFormatError("INDEX_COUNT", f"the bitmap of matrix {name} disagrees with its counts", _AGAIN)
-    return np.nonzero(bits)[1].astype(np.uint32)
+    return bitmap
 
 
-def _decode_gaps(
-    counts: npt.NDArray[np.uint32], data: npt.NDArray[np.uint8], columns: int, name: str
-) -> npt.NDArray[np.uint32]:
+#: Bits that are set in every byte.
+_BITS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+
+
+def _decode_gaps(counts: Counts, data: npt.NDArray[np.uint8], columns: int, name: str) -> npt.NDArray[np.uint32]:
     ends = np.nonzero(data != ESCAPE)[0]
     total = int(counts.sum(dtype=np.int64))
     if ends.size != total or (data.size and data[-1] == ESCAPE):

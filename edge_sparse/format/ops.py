@@ -42,10 +42,12 @@ OPS: dict[Op, OpSpec] = {
     # a = kh*dilation_h - pad_top, r = a mod stride_h and q = floor(a / stride_h), the row read is oy + q of phase r.
     # Row-major x is [..., columns], y is [..., rows]: kernel and strides 1, pads 0.
     # strips_outermost: 1 when the outer loop should run over strips (weights exceed the cache), else over pixels.
+    # quantise_x: 1 when rows of a row-major x are rounded to s8 before an integer matrix: q = rint(x * (127 / max|x|)),
+    # W x = max|x| / 127 * sum over segments of scale * (integer sum of w q).
     Op.SPMM: OpSpec(
         1,
         ("x", "bias", "residual"),
-        (("matrix", "i"), *_WINDOW, ("phase_split", "i"), ("strips_outermost", "i"), *_ACTIVATION),
+        (("matrix", "i"), *_WINDOW, ("phase_split", "i"), ("strips_outermost", "i"), *_ACTIVATION, ("quantise_x", "i")),
     ),
     # Depthwise: weight is a constant (C, kernel_h, kernel_w); strides (taps, kw, 1) for CHW, (1, kw*C, C) for NHWC.
     Op.DWCONV: OpSpec(2, ("x", "weight", "bias"), (*_WINDOW, *_ACTIVATION)),
@@ -87,4 +89,20 @@ OPS: dict[Op, OpSpec] = {
     ),
     # y[0] = x[T - 1]: the last of the tokens that this run was given.
     Op.TAKE_LAST: OpSpec(1, ("x",), ()),
+    # Causal attention over keys that are stored as changes. Outside the block of ``window`` tokens that holds the
+    # query, and behind the first ``sinks`` tokens, key j is replaced by r[j], |k[j] - r[j]| <= theta; position holds the
+    # number of tokens stored and the window. State: ``deltas`` packed changes, ``exact_keys`` r and the keys of sinks
+    # and of the window, ``marks`` which elements changed.
+    Op.DELTA_ATTENTION: OpSpec(
+        8,
+        ("q", "k", "v", "deltas", "v_cache", "position", "exact_keys", "marks"),
+        (
+            ("heads", "i"),
+            ("kv_heads", "i"),
+            ("head_dim", "i"),
+            ("scale", "f"),
+            ("theta", "f"),
+            ("sinks", "i"),
+        ),
+    ),
 }

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.errors import PruningError
-from edge_sparse.format.integer_packing import INTEGER_LIMIT, TILE_COLUMNS, pack_integers, unpack_integers
+from edge_sparse.format.integer_packing import TILE_GRANULE, pack_integers, unpack_integers
 from edge_sparse.plan import Band, DType, SparseMatrix
 
 __all__ = ["GROUPS", "bands_of", "dense", "float_values", "pack_dense"]
@@ -45,58 +45,49 @@ def pack_dense(
     dtype : DType
         ``F32``, ``F16``, or ``S8``, ``S4``, ``TERNARY`` with float16 scales per row and segment.
     segment : int
-        Columns that share a scale, 0 for all; a multiple of 4. Integer values only.
+        Kept columns of a strip that share a scale, 0 for all; a multiple of 4, for S4 of 8. Integer values only.
     """
-    if dtype not in (DType.F32, DType.F16, *INTEGER_LIMIT):
+    if dtype not in (DType.F32, DType.F16, *TILE_GRANULE):
         raise PruningError("DTYPE_UNSUPPORTED", f"packing to {dtype.name} is not supported", "use F32 or F16")
-    if segment and (dtype not in INTEGER_LIMIT or segment % TILE_COLUMNS):
-        raise PruningError("SEGMENT_UNSUPPORTED", f"segments of {segment} {dtype.name} columns", "use a multiple of 4")
+    if segment and (dtype not in TILE_GRANULE or segment % TILE_GRANULE[dtype]):
+        raise PruningError("SEGMENT_UNSUPPORTED", f"segments of {segment} {dtype.name} columns", "use a multiple of 8")
     if weights.ndim != 2:
         raise PruningError("WEIGHTS_RANK", f"weights of {name} have {weights.ndim} axes instead of 2", "reshape them")
     rows, columns = weights.shape
     bands = bands_of(rows, group)
-    counts, indices, values = [], [], []
+    masks, values = [], []
     for band in bands:
         block = weights[band.first_row : band.first_row + band.rows].reshape(band.strips, band.group, columns)
         keep = (block != 0).any(axis=1)
-        counts.append(keep.sum(axis=1, dtype=np.uint32))
-        indices.append(np.nonzero(keep)[1].astype(np.uint32))
-        if dtype not in INTEGER_LIMIT:
+        masks.append(keep)
+        if dtype not in TILE_GRANULE:
             values.append(block.transpose(0, 2, 1)[keep].astype(dtype.numpy).ravel())
-    all_counts = np.concatenate(counts or [np.zeros(0, np.uint32)])
-    all_indices = np.concatenate(indices or [np.zeros(0, np.uint32)])
+    mask = np.concatenate(masks or [np.zeros((0, columns), np.bool_)])
+    counts = mask.sum(axis=1, dtype=np.uint32)
     packed: npt.NDArray[np.generic] = np.concatenate(values or [np.zeros(0, dtype.numpy)])
     scales = None
-    if dtype in INTEGER_LIMIT:
-        packed, scales = pack_integers(weights, bands, all_counts, all_indices, segment, dtype)
-    return SparseMatrix(name, rows, columns, bands, all_counts, all_indices, dtype, packed, segment, scales)
+    if dtype in TILE_GRANULE:
+        packed, scales = pack_integers(weights, bands, None if mask.all() else mask, segment, dtype)
+    kept = None if mask.all() else np.packbits(mask, axis=1, bitorder="little")
+    return SparseMatrix(name, rows, columns, bands, counts, kept, dtype, packed, segment, scales)
 
 
 def float_values(matrix: SparseMatrix) -> npt.NDArray[np.generic]:
     """Return the kept weights, strip after strip, each kept column's group together; integers are scaled."""
-    if matrix.dtype not in INTEGER_LIMIT:
+    if matrix.dtype not in TILE_GRANULE:
         return matrix.values
     assert matrix.scales is not None
-    return unpack_integers(
-        matrix.values,
-        matrix.scales,
-        matrix.bands,
-        matrix.counts,
-        matrix.indices,
-        matrix.columns,
-        matrix.segment,
-        matrix.dtype,
-    )
+    return unpack_integers(matrix.values, matrix.scales, matrix.bands, matrix.counts, matrix.segment, matrix.dtype)
 
 
 def dense(matrix: SparseMatrix) -> npt.NDArray[np.float32]:
     """Return the matrix as a dense float32 array of shape (rows, columns)."""
     result = np.zeros((matrix.rows, matrix.columns), np.float32)
-    starts, values = matrix.starts, float_values(matrix)
+    starts, values, indices = matrix.starts, float_values(matrix), matrix.indices
     strip = value = 0
     for band in matrix.bands:
         counts = matrix.counts[strip : strip + band.strips]
-        columns = matrix.indices[starts[strip] : starts[strip + band.strips]]
+        columns = indices[starts[strip] : starts[strip + band.strips]]
         size = columns.size * band.group
         block = values[value : value + size].reshape(columns.size, band.group)
         rows = band.first_row + np.repeat(np.arange(band.strips), counts) * band.group

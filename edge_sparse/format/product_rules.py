@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_sparse.format.footprint import frame_of
+from edge_sparse.format.integer_packing import TILE_GRANULE
 from edge_sparse.format.spec import READ_MARGIN
 from edge_sparse.format.step_view import StepView
 from edge_sparse.plan import VECTOR_SLACK, Layout, Storage, Tensor
@@ -16,9 +17,12 @@ def product(view: StepView) -> None:
     view.need_activation()
     phase_split = bool(view.need_word("phase_split", 0, 1))
     view.need_word("strips_outermost", 0, 1)
+    quantised = bool(view.need_word("quantise_x", 0, 1))
     view.need(0 <= view.word("matrix") < len(view.matrices), "STEP_MATRIX", f"matrix {view.word('matrix')}")
     matrix = view.matrices[view.word("matrix")]
     x, y, bias, residual = view.needed(0), view.y, view.input(1), view.input(2)
+    fits = not quantised or (matrix.dtype in TILE_GRANULE and y.layout is Layout.ROW_MAJOR)
+    view.need(fits, "STEP_ATTRIBUTE", "quantise_x is for rows and matrices of integers")
     if bias is not None:
         view.need_vector(bias, "bias", matrix.rows)
     for tensor, name in ((x, "x"), (y, "y"), (residual, "residual")):

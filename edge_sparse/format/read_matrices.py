@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.column_index import decode_columns
 from edge_sparse.format.container import Container
-from edge_sparse.format.integer_packing import INTEGER_LIMIT, TILE_COLUMNS, packed_bytes, segments_of
+from edge_sparse.format.integer_packing import TILE_GRANULE, packed_bytes, segments_of
 from edge_sparse.format.packing import GROUPS
 from edge_sparse.format.spec import MATRIX_LIMIT, NONE, SHARED_BYTES, SHARED_TIMES, IndexEncoding, Section
 from edge_sparse.plan import Band, DType, SparseMatrix
@@ -74,10 +74,11 @@ def _matrix(container: Container, number: int, row: Sequence[Any], band_rows: Se
     if not rows or not columns or rows * columns > MATRIX_LIMIT:
         raise _fail("MATRIX_SIZE", label, f"{rows} rows x {columns} columns are none or too many")
     bands = _bands(label, rows, band_rows)
-    if dtype not in (DType.F32, DType.F16, *INTEGER_LIMIT):
+    if dtype not in (DType.F32, DType.F16, *TILE_GRANULE):
         raise _fail("MATRIX_DTYPE", label, f"value type {dtype} is unknown")
     dtype = DType(dtype)
-    if segment and (dtype not in INTEGER_LIMIT or segment % TILE_COLUMNS or segment >= columns + TILE_COLUMNS):
+    granule = TILE_GRANULE.get(dtype, 0)
+    if segment and (not granule or segment % granule or segment >= columns + granule):
         raise _fail("MATRIX_SEGMENT", label, f"segments of {segment} columns for {dtype.name} values")
     if index not in IndexEncoding.__members__.values():
         raise _fail("MATRIX_INDEX", label, f"index encoding {index} is unknown")
@@ -93,18 +94,20 @@ def _matrix(container: Container, number: int, row: Sequence[Any], band_rows: Se
         counts = _counts(label, container.blobs.get(counts_blob, f"matrix {label}"), strips, columns)
         kept = sum(band.group * int(part.sum(dtype=np.int64)) for band, part in _by_band(bands, counts))
         _check_values_bound(label, kept, dtype, values.size)
-    indices = decode_columns(
+    kept_columns = decode_columns(
         IndexEncoding(index), counts, container.blobs.get(index_blob, f"matrix {label}"), columns, label
     )
-    if dtype not in INTEGER_LIMIT:
+    if dtype not in TILE_GRANULE:
         if scales_blob != NONE:
             raise _fail("MATRIX_SCALES", label, "float values have no scales")
-        return SparseMatrix(name, rows, columns, bands, counts, indices, dtype, values.view(dtype.numpy))
-    scales = _scales(label, container.blobs.get(scales_blob, f"matrix {label}"), rows * segments_of(columns, segment))
-    size = packed_bytes(bands, counts, indices, columns, segment, dtype)
+        return SparseMatrix(name, rows, columns, bands, counts, kept_columns, dtype, values.view(dtype.numpy))
+    groups = np.concatenate([np.full(band.strips, band.group, np.int64) for band in bands])
+    scale_count = int((segments_of(counts, segment) * groups).sum())
+    scales = _scales(label, container.blobs.get(scales_blob, f"matrix {label}"), scale_count)
+    size = packed_bytes(bands, counts, dtype)
     if values.size != size:
         raise _fail("MATRIX_VALUES", label, f"its values have {values.size} bytes instead of {size}")
-    return SparseMatrix(name, rows, columns, bands, counts, indices, dtype, values, segment, scales)
+    return SparseMatrix(name, rows, columns, bands, counts, kept_columns, dtype, values, segment, scales)
 
 
 def _bands(label: str, rows: int, band_rows: Sequence[Any]) -> tuple[Band, ...]:
@@ -129,7 +132,7 @@ def _by_band(bands: Sequence[Band], counts: npt.NDArray[np.uint32]) -> list[tupl
 def _check_values_bound(label: str, kept: int, dtype: DType, size: int) -> None:
     """Check the values' bytes, exactly for floats, before anything as large as the index is allocated."""
     needed = kept * _QUARTERS[dtype] // 4
-    if size < needed or (dtype not in INTEGER_LIMIT and size != needed):
+    if size < needed or (dtype not in TILE_GRANULE and size != needed):
         raise _fail("MATRIX_VALUES", label, f"its values have {size} bytes, {kept} kept weights need {needed}")
 
 
@@ -145,7 +148,9 @@ def _counts(label: str, data: npt.NDArray[np.uint8], strips: int, columns: int) 
 def _scales(label: str, data: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.float16]:
     if data.size != 2 * count:
         raise _fail("MATRIX_SCALES", label, f"its scales have {data.size} bytes instead of {2 * count}")
-    scales = data.view("<f2").astype(np.float16)
-    if not np.isfinite(scales).all() or (scales < 0).any():
-        raise _fail("MATRIX_SCALES", label, "a scale is negative or not a number")
+    # Not copied: a map that changes could make a weight infinite, not a kernel leave its memory.
+    scales: npt.NDArray[np.float16] = data.view("<f2")
+    # The exponent bits are all ones in infinities and what is no number.
+    if ((data.view("<u2") & 0x7C00) == 0x7C00).any():
+        raise _fail("MATRIX_SCALES", label, "a scale is not a finite number")
     return scales

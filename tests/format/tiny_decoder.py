@@ -12,7 +12,7 @@ EPSILON = 1e-5
 NO_ACTIVATION = {"activation": int(Activation.NONE), "clamp_low": 0.0, "clamp_high": 0.0}
 POINTWISE = {
     **dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1),
-    **dict.fromkeys(("pad_top", "pad_left", "phase_split", "strips_outermost"), 0),
+    **dict.fromkeys(("pad_top", "pad_left", "phase_split", "strips_outermost", "quantise_x"), 0),
 }
 #: Type, group, sparsity and segment of the matrices; others are dense float32 in groups of 16.
 TYPES = {

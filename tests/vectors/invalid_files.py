@@ -285,7 +285,7 @@ def _far_gap() -> bytes:
     thin = replace(
         matrix,
         counts=np.array([1, 0], np.uint32),
-        indices=np.array([4], np.uint32),
+        kept=np.array([4], np.uint32),
         values=np.ones(4, np.float32),
     )
     data = assemble(replace(model, matrices=(thin,)))
@@ -318,9 +318,9 @@ def _tensor(model: Model, number: int, **changes: object) -> Model:
 def _shared_values() -> bytes:
     """Let many matrices, which differ in their bands, name one blob; a writer stores equal bytes once."""
     model, side = small_rows(), 64
-    counts, columns = np.full(side, side, np.uint32), np.tile(np.arange(side, dtype=np.uint32), side)
+    counts = np.full(side, side, np.uint32)
     matrices = [
-        SparseMatrix("", side, side, (Band(0, at, 1), Band(at, side - at, 1)), counts, columns, DType.F16, values)
+        SparseMatrix("", side, side, (Band(0, at, 1), Band(at, side - at, 1)), counts, None, DType.F16, values)
         for values in [np.zeros(side * side, np.float16)]
         for at in range(1, side)
     ]
@@ -554,6 +554,9 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
     editor = FileEditor(tokens)
     record = editor.sections[Section.TOKENIZER][0]
     editor.blobs[int(record["merges_blob"])][0] = 8
+    marks, template = FileEditor(tokens), FileEditor(tokens)
+    marks.blobs[int(record["marks_blob"])][0] = 8
+    template.blobs[int(record["template_blob"])][0] = 0xFF
     text = FileEditor(named)
     text.sections[Section.METADATA][0] = ord("[")
     return {
@@ -569,11 +572,26 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
         "TOKENIZER_SIZE.many": tokenizer(piece_count=2**32 - 1),
         "TOKENIZER_SIZE.scores": tokenizer(scores_blob=int(record["lengths_blob"])),
         "TOKENIZER_VALUES": editor.sealed(),
+        "TOKENIZER_VALUES.marks": marks.sealed(),
+        "TOKENIZER_SIZE.marks": tokenizer(marks_blob=int(record["lengths_blob"])),
+        "TOKENIZER_FLAGS": tokenizer(flags=16),
+        "TOKENIZER_FLAGS.kind": tokenizer(flags=2),
+        "TOKENIZER_FLAGS.bos": tokenizer(flags=1, bos=-1),
+        "TOKENIZER_FLAGS.pre_tokenizer": tokenizer(pre_tokenizer=5),
+        "TOKENIZER_FLAGS.normaliser": changed(named, Section.TOKENIZER, normaliser=1),
+        "TOKENIZER_TEMPLATE": template.sealed(),
+        "TOKENIZER_TEMPLATE.long": _long_template(),
         "TOKENIZER_SAMPLING": tokenizer(temperature=-1.0),
         "TOKENIZER_SAMPLING.top_p": tokenizer(top_p=np.nan),
         "METADATA_JSON": text.sealed(),
         "METADATA_JSON.deep": _nested(5000),
     }
+
+
+def _long_template() -> bytes:
+    """Return a file that names one large blob, the values of a matrix, as its chat template too."""
+    weights = np.zeros((1, TEMPLATE_LIMIT // 4 + 1), np.float32)
+    raise NotImplementedError(weights)
 
 
 def _nested(depth: int) -> bytes:

@@ -74,7 +74,7 @@ def test_valid_files_cover_the_format():
     plans = [plan for model in models for plan in model.plans]
     matrices = [matrix for model in models for matrix in model.matrices]
     tensors = [tensor for model in models for tensor in model.tensors]
-    encodings = {encode_columns(m.counts, m.indices, m.columns)[0] for m in matrices}
+    encodings = {encode_columns(m)[0] for m in matrices}
     assert {step.op for plan in plans for step in plan.steps} == set(Op)
     assert {matrix.dtype for matrix in matrices} == {DType.F32, DType.F16, DType.S8, DType.S4, DType.TERNARY}
     assert encodings == set(IndexEncoding)

@@ -91,7 +91,7 @@ class GroupSparseProduct:
         bias = None if bias is None else bias.copy()
         x, y = (self._tensor(name, storage) for name, storage in (("x", Storage.INPUT), ("y", Storage.OUTPUT)))
         epilogue = Epilogue(activation=activation)
-        attributes = _POINTWISE | {"strips_outermost": int(matrix.kept_weights * 4 > STREAMED_BYTES)}
+        attributes = _POINTWISE | {"strips_outermost": int(matrix.kept_weights * 4 > STREAMED_BYTES), "quantise_x": 0}
         self._launches = spmm_launches(self._compiler, matrix, x, y, attributes, epilogue, bias)
         self._compiler.load()
         self._functions = [_SIGNATURE(self._compiler.address(launch.kernel)) for launch in self._launches]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.backends.reference.decoder_operations import attention, embedding, rms_norm, rope, take_last
+from edge_sparse.backends.reference.delta_attention import delta_attention
 from edge_sparse.backends.reference.memory import Memory
 from edge_sparse.format.packing import dense
 from edge_sparse.plan import Activation, Layout, Model, Op, Step, Tensor
@@ -53,12 +54,22 @@ def _tap(memory: Memory, x: Tensor, y: Tensor, step: Step, kh: int, kw: int, cha
     return memory.window(x, shape, channel * c + dy * h + dx * w, (n, c, h * stride_h, w * stride_w))
 
 
+def quantised_rows(rows: Array) -> tuple[Array, Array]:
+    """Return rows as integers of -127 to 127, and what one of them is worth in every row."""
+    largest = np.abs(rows).max(axis=1, keepdims=True).astype(np.float32)
+    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > 0)
+    return np.rint(rows * inverse), largest.astype(np.float64) / 127
+
+
 def spmm(memory: Memory, model: Model, step: Step, x: Tensor, y: Tensor, *others: Tensor | None) -> Array:
     """Group-sparse matrix product, as convolution or linear layer."""
     bias, residual = (*others, None, None)[:2]
     weights = dense(model.matrices[int(step.attributes["matrix"])]).astype(np.float64)
     if x.layout is Layout.ROW_MAJOR:
-        result: Array = memory.view(x).reshape(-1, weights.shape[1]).astype(np.float64) @ weights.T
+        rows, largest = memory.view(x).reshape(-1, weights.shape[1]), 1.0
+        if step.attributes["quantise_x"]:
+            rows, largest = quantised_rows(rows)
+        result: Array = rows.astype(np.float64) @ weights.T * largest
         shape: tuple[int, ...] = (1, weights.shape[0])
     else:
         kernel_h, kernel_w = _pair(step, "kernel")
@@ -187,4 +198,5 @@ OPERATIONS: dict[Op, Callable[..., Array]] = {
     Op.ROPE: rope,
     Op.ATTENTION: attention,
     Op.TAKE_LAST: take_last,
+    Op.DELTA_ATTENTION: delta_attention,
 }
