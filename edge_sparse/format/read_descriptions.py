@@ -1,4 +1,4 @@
-"""What a file says about its model's meaning: labels, image preprocessing, tokenizer, metadata."""
+"""What a file says about its model's meaning: labels, image preprocessing, metadata."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.container import Container
-from edge_sparse.format.spec import LIMITS, Section
-from edge_sparse.plan import ImagePreprocessing, Plan, Tokenizer
+from edge_sparse.format.spec import Section
+from edge_sparse.plan import ImagePreprocessing, Plan
 
-__all__ = ["read_image", "read_labels", "read_metadata", "read_tokenizer"]
+__all__ = ["read_image", "read_labels", "read_metadata"]
 
 _AGAIN = "convert the model again"
 _SIDE_LIMIT = 1 << 16
-_BYTES, _SCORED, _RANKED = 1, 2, 3
 
 
 def read_labels(container: Container) -> tuple[str, ...]:
@@ -43,44 +40,6 @@ def read_image(container: Container, plans: Sequence[Plan]) -> ImagePreprocessin
         message = f"images of {channels} x {height} x {width} do not fit an input of shape {shape}"
         raise FileFormatError("IMAGE_SHAPE", message, _AGAIN)
     return ImagePreprocessing(height, width, channels, resize, tuple(mean[:channels]), tuple(std[:channels]), bool(bgr))
-
-
-def read_tokenizer(container: Container) -> Tokenizer | None:
-    """Return the tokenizer, or None."""
-    records = container.records(Section.TOKENIZER)
-    if not records.size:
-        return None
-    kind, count, merge_count, bos, eos, unknown, *blob_numbers, temperature, top_k, top_p, _ = records[0].tolist()
-    lengths, pieces, scores, merges = (container.blobs.get(number, "the tokenizer") for number in blob_numbers)
-    if kind not in (_BYTES, _SCORED, _RANKED):
-        raise FileFormatError("TOKENIZER_KIND", f"tokenizer kind {kind} is unknown", "update edge_sparse")
-    if any(not -1 <= token < max(count, 256 * (kind == _BYTES)) for token in (bos, eos, unknown)):
-        raise FileFormatError("TOKENIZER_TOKEN", f"special tokens {bos}, {eos}, {unknown} of {count}", _AGAIN)
-    fits = lengths.size == 4 * count and scores.size == 4 * count * (kind == _SCORED)
-    fits = fits and merges.size == 8 * merge_count and (kind == _RANKED or not merge_count)
-    fits = fits and (kind == _BYTES or 0 < count <= LIMITS[Section.LABELS])
-    numbers = lengths.view("<u4").tolist() if fits else []
-    if not fits or sum(numbers) != pieces.size:
-        raise FileFormatError("TOKENIZER_SIZE", f"{count} pieces do not fit the tokenizer's blobs", _AGAIN)
-    values, pairs = scores.view("<f4"), merges.view("<u4").reshape(-1, 2)
-    if not np.isfinite(values).all() or (pairs >= count).any():
-        raise FileFormatError("TOKENIZER_VALUES", "a score is no number or a merge names no piece", _AGAIN)
-    if not (math.isfinite(temperature) and temperature >= 0 and 0 < top_p <= 1):
-        message = f"sampling with temperature {temperature} and top_p {top_p}"
-        raise FileFormatError("TOKENIZER_SAMPLING", message, _AGAIN)
-    data, ends = pieces.tobytes(), np.cumsum(numbers, dtype=np.int64).tolist()
-    return Tokenizer(
-        kind,
-        tuple(data[end - length : end] for length, end in zip(numbers, ends, strict=True)),
-        tuple(values.tolist()),
-        tuple((left, right) for left, right in pairs.tolist()),
-        bos,
-        eos,
-        unknown,
-        temperature,
-        top_k,
-        top_p,
-    )
 
 
 def read_metadata(container: Container) -> Mapping[str, object]:

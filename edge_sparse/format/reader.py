@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.container import Container, open_container
-from edge_sparse.format.read_descriptions import read_image, read_labels, read_metadata, read_tokenizer
+from edge_sparse.format.read_descriptions import read_image, read_labels, read_metadata
 from edge_sparse.format.read_matrices import read_matrices
 from edge_sparse.format.read_plans import read_plans
 from edge_sparse.format.read_tensors import read_tensors
+from edge_sparse.format.read_tokenizer import read_tokenizer
 from edge_sparse.format.spec import ALIGNMENT, ARENA_LIMIT, Section
 from edge_sparse.plan import Model
 

@@ -34,8 +34,10 @@ __all__ = [
     "SHARED_BYTES",
     "SHARED_TIMES",
     "STEP",
+    "TEMPLATE_LIMIT",
     "TENSOR",
     "TOKENIZER",
+    "TOKENIZER_FLAGS",
     "VERSION",
     "WINDOW_LIMIT",
     "IndexEncoding",
@@ -203,7 +205,11 @@ TOKENIZER = np.dtype(
         ("temperature", "<f4"),
         ("top_k", "<u4"),
         ("top_p", "<f4"),
-        ("reserved", "V12"),
+        ("pre_tokenizer", "u1"),
+        ("normaliser", "u1"),
+        ("flags", "<u2"),
+        ("marks_blob", "<u4"),
+        ("template_blob", "<u4"),
     ]
 )
 
@@ -232,6 +238,10 @@ LIMITS = {
     Section.TOKENIZER: 1,
     Section.PLANS: 64,
 }
+#: Bits of a tokenizer's flags, in this order, and the kind that each belongs to (0: all).
+TOKENIZER_FLAGS = {"add_bos": 0, "dummy_prefix": 2, "byte_fallback": 2, "whole_words": 3}
+#: Largest chat template in bytes.
+TEMPLATE_LIMIT = 1 << 16
 #: Largest number of sections.
 SECTION_LIMIT = 64
 #: Largest arena, state or tensor in bytes.

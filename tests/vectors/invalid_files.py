@@ -580,7 +580,6 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
         "TOKENIZER_FLAGS.pre_tokenizer": tokenizer(pre_tokenizer=5),
         "TOKENIZER_FLAGS.normaliser": changed(named, Section.TOKENIZER, normaliser=1),
         "TOKENIZER_TEMPLATE": template.sealed(),
-        "TOKENIZER_TEMPLATE.long": _long_template(),
         "TOKENIZER_SAMPLING": tokenizer(temperature=-1.0),
         "TOKENIZER_SAMPLING.top_p": tokenizer(top_p=np.nan),
         "METADATA_JSON": text.sealed(),

@@ -26,8 +26,9 @@ from edge_sparse.plan import (  # noqa: E402
     Storage,
     Tokenizer,
 )
+from edge_sparse.tokenizer import Mark, Normaliser, PreTokenizer  # noqa: E402
 
-__all__ = ["chunks", "example", "models", "small_image", "small_rows", "small_tokens"]
+__all__ = ["chunks", "delta", "example", "models", "small_image", "small_rows", "small_tokens"]
 
 
 def example() -> Model:
@@ -71,7 +72,18 @@ def small_tokens() -> Model:
     last = b.tensor("last", (1, WIDTH), Storage.OUTPUT)
     b.steps.append(Step(Op.TAKE_LAST, "last", (x,), (last,), {}))
     plan = Plan("main", tuple(b.tensors), tuple(b.steps), (ids,), (last,), b.arena, "tokens", 6)
-    tokenizer = Tokenizer(3, tuple(bytes([65 + i]) for i in range(8)), merges=((0, 1), (2, 3)), unknown=7, top_k=40)
+    tokenizer = Tokenizer(
+        3,
+        (b"A", b"B", b"C", b"D", b"AB", b"CD", b"ABCD", b"<e>"),
+        merges=((0, 1), (2, 3), (4, 5)),
+        eos=7,
+        top_k=40,
+        pre_tokenizer=PreTokenizer.GPT2,
+        normaliser=Normaliser.NFC,
+        whole_words=True,
+        marks=bytes([0] * 7 + [Mark.MATCHED | Mark.HIDDEN | Mark.END]),
+        chat_template="{% for m in messages %}{{ m.content }}<e>{% endfor %}",
+    )
     return Model((plan,), tuple(b.matrices), tokenizer=tokenizer)
 
 
@@ -108,7 +120,7 @@ def described() -> Model:
     image = ImagePreprocessing(4, 5, 3, 6, mean=(0.5, 0.25, 0.125), std=(0.25, 0.5, 1.0), bgr=True)
     builder = GraphBuilder(1, 3, 4, 5)
     model = lower(builder.finish(builder.mean(builder.depthwise("x"))), {}, layout="chw")
-    tokenizer = Tokenizer(1, (), bos=254, eos=255)
+    tokenizer = Tokenizer(1, (), bos=254, eos=255, add_bos=True)
     labels = ("cat", "chien", "кот")
     return replace(model, labels=labels, image=image, tokenizer=tokenizer, metadata={"name": "näme", "n": [1, 2.5]})
 
