@@ -33,7 +33,13 @@ def bands_of(rows: int, group: int) -> tuple[Band, ...]:
 
 
 def pack_dense(
-    name: str, weights: npt.NDArray[np.float32], group: int, *, dtype: DType = DType.F32, segment: int = 0
+    name: str,
+    weights: npt.NDArray[np.float32],
+    group: int,
+    *,
+    dtype: DType = DType.F32,
+    segment: int = 0,
+    kept: npt.NDArray[np.bool_] | None = None,
 ) -> SparseMatrix:
     """Pack a matrix, dropping every group (``group`` rows x 1 column) whose weights are all zero.
 
@@ -46,6 +52,8 @@ def pack_dense(
         ``F32``, ``F16``, or ``S8``, ``S4``, ``TERNARY`` with float16 scales per row and segment.
     segment : int
         Kept columns of a strip that share a scale, 0 for all; a multiple of 4, for S4 of 8. Integer values only.
+    kept : ndarray of bool, shape (strips, columns), optional
+        The groups to keep instead, whatever their weights.
     """
     if dtype not in (DType.F32, DType.F16, *TILE_GRANULE):
         raise PruningError("DTYPE_UNSUPPORTED", f"packing to {dtype.name} is not supported", "use F32 or F16")
@@ -55,11 +63,13 @@ def pack_dense(
         raise PruningError("WEIGHTS_RANK", f"weights of {name} have {weights.ndim} axes instead of 2", "reshape them")
     rows, columns = weights.shape
     bands = bands_of(rows, group)
-    masks, values = [], []
+    masks: list[npt.NDArray[np.bool_]] = []
+    values, strip = [], 0
     for band in bands:
         block = weights[band.first_row : band.first_row + band.rows].reshape(band.strips, band.group, columns)
-        keep = (block != 0).any(axis=1)
+        keep = (block != 0).any(axis=1) if kept is None else kept[strip : strip + band.strips]
         masks.append(keep)
+        strip += band.strips
         if dtype not in TILE_GRANULE:
             values.append(block.transpose(0, 2, 1)[keep].astype(dtype.numpy).ravel())
     mask = np.concatenate(masks or [np.zeros((0, columns), np.bool_)])
