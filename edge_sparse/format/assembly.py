@@ -1,4 +1,4 @@
-"""Records and blobs of a model, put together as the bytes of a file. The result is not validated here."""
+"""Records and blobs of a model, put together as the parts of a file. The result is not validated here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,37 @@ from edge_sparse.format.spec import (
 )
 from edge_sparse.plan import ImagePreprocessing, Model, Plan, SparseMatrix, Step, Storage, Tensor, Tokenizer
 
-__all__ = ["assemble", "constant_layout"]
+__all__ = ["FileParts", "assemble", "constant_layout", "file_parts"]
 
 Record = tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class FileParts:
+    """A file that is not written yet: its parts with their offsets, in order, and its length. The rest is zero.
+
+    Values and constants are views of the model's arrays, so a file may be larger than the memory.
+    """
+
+    parts: tuple[tuple[int, bytes | memoryview], ...]
+    length: int
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield the file's bytes from the first to the last."""
+        at = 0
+        for offset, part in self.parts:
+            yield bytes(offset - at)
+            yield part
+            at = offset + len(part)
+
+
 def assemble(model: Model) -> bytes:
-    """Return the file's bytes: header, directory, sections, blobs.
+    """Return the file's bytes; see ``file_parts``."""
+    return b"".join(file_parts(model).chunks())
+
+
+def file_parts(model: Model) -> FileParts:
+    """Return the parts of a file: header, directory, sections, blobs.
 
     Raises
     ------
@@ -283,7 +308,7 @@ def _round_up(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _lay_out(sections: dict[Section, bytes], blobs: Sequence[memoryview]) -> bytes:
+def _lay_out(sections: dict[Section, bytes], blobs: Sequence[memoryview]) -> FileParts:
     """Place everything at multiples of 64 and fill in offsets and checksums."""
     if blobs:
         sections[Section.BLOBS] = bytes(BLOB.itemsize * len(blobs))
@@ -306,20 +331,12 @@ def _lay_out(sections: dict[Section, bytes], blobs: Sequence[memoryview]) -> byt
         for section, offset in zip(present, section_offsets, strict=True)
     ]
     directory = np.array(entries, DIRECTORY_ENTRY).tobytes()
-    result = bytearray(end)
     head = (MAGIC, *VERSION, 0, end, len(present), zlib.crc32(directory), b"", 0)
     header = np.array([head], HEADER).tobytes()[:-4]
-    pieces = [(0, header), (len(header), struct.pack("<I", zlib.crc32(header))), (HEADER.itemsize, directory)]
-    parts: Iterator[tuple[int, bytes | memoryview]] = iter(
-        [
-            *pieces,
-            *zip(section_offsets, (sections[s] for s in present), strict=True),
-            *zip(blob_offsets, blobs, strict=True),
-        ]
-    )
-    for offset, part in parts:
-        result[offset : offset + len(part)] = part
-    return bytes(result)
+    header += struct.pack("<I", zlib.crc32(header))
+    placed = zip(section_offsets, (sections[section] for section in present), strict=True)
+    first = ((0, header), (HEADER.itemsize, directory))
+    return FileParts((*first, *placed, *zip(blob_offsets, blobs, strict=True)), end)
 
 
 def _offsets(at: int, lengths: Sequence[int]) -> tuple[list[int], int]:
