@@ -26,11 +26,12 @@ def _same_tokens(view: StepView, tensor: Tensor, name: str) -> None:
     view.need(tensor.shape[0] == y.shape[0], "STEP_SHAPE", f"{name} has {tensor.shape[0]} rows, y {y.shape[0]}")
 
 
-def _position(view: StepView, index: int) -> None:
+def _position(view: StepView, index: int, *, numbers: int = 1) -> None:
+    """Check a scalar input; up to ``numbers`` elements are allowed, of which the step uses the first."""
     position = view.needed(index)
     view.need(position.dtype is DType.S32, "STEP_DTYPE", f"position holds {position.dtype.name}")
     view.need_storage(position, "position", (Storage.INPUT,))
-    fits = math.prod(position.shape) == 1 and position.symbol_axis < 0
+    fits = math.prod(position.shape) <= numbers and position.symbol_axis < 0
     view.need(fits, "STEP_SHAPE", f"position has shape {position.shape}")
 
 
@@ -69,7 +70,7 @@ def _rope(view: StepView) -> None:
     width = _tokens(view, y, "y")
     _tokens(view, x, "x", width)
     _same_tokens(view, x, "x")
-    _position(view, 1)
+    _position(view, 1, numbers=2)
     view.need(head % 2 == 0 and width % head == 0, "STEP_ATTRIBUTE", f"head_dim {head} does not divide {width}")
     view.need_vector(frequencies, "inverse_frequencies", head // 2)
 

@@ -89,10 +89,10 @@ OPS: dict[Op, OpSpec] = {
     ),
     # y[0] = x[T - 1]: the last of the tokens that this run was given.
     Op.TAKE_LAST: OpSpec(1, ("x",), ()),
-    # Causal attention over keys that are stored as changes. Outside the block of ``window`` tokens that holds the
-    # query, and behind the first ``sinks`` tokens, key j is replaced by r[j], |k[j] - r[j]| <= theta; position holds the
-    # number of tokens stored and the window. State: ``deltas`` packed changes, ``exact_keys`` r and the keys of sinks
-    # and of the window, ``marks`` which elements changed.
+    # Causal attention over keys that are stored as changes. Outside the block of ``window`` tokens that holds the query
+    # and behind the first ``sinks`` tokens, key j is replaced by r[j] with |k[j] - r[j]| <= theta; position holds the
+    # tokens stored and the window. State: ``deltas`` packed changes, ``exact_keys`` r and the keys of sinks and of the
+    # window, ``marks`` which elements changed.
     Op.DELTA_ATTENTION: OpSpec(
         8,
         ("q", "k", "v", "deltas", "v_cache", "position", "exact_keys", "marks"),

@@ -9,6 +9,7 @@ from typing import Any
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.container import Container
 from edge_sparse.format.decoder_rules import DECODER_RULES
+from edge_sparse.format.delta_rules import delta_attention
 from edge_sparse.format.footprint import footprint
 from edge_sparse.format.image_rules import IMAGE_RULES
 from edge_sparse.format.ops import OPS
@@ -26,11 +27,12 @@ _RULES: Mapping[Op, Callable[[StepView], None]] = {
     Op.DWCONV: depthwise,
     **IMAGE_RULES,
     **DECODER_RULES,
+    Op.DELTA_ATTENTION: delta_attention,
 }
 #: Operations that may write over an input that lies exactly where the output does.
 _IN_PLACE = (Op.ADD, Op.MUL, Op.ACTIVATION)
 #: Inputs that a step changes, by op code.
-_CHANGED = {Op.ATTENTION: (3, 4)}
+_CHANGED = {Op.ATTENTION: (3, 4), Op.DELTA_ATTENTION: (3, 4, 6, 7)}
 
 
 def read_plans(

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from file_editor import FileEditor, appended, changed, changed_header
-from tiny_models import described, small_image, small_rows, small_tokens, tiny_decoder, two_plans
+from tiny_models import delta, described, small_image, small_rows, small_tokens, tiny_decoder, two_plans
 
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.spec import HEADER, NONE, Section
@@ -33,6 +33,7 @@ def invalid_files() -> dict[str, bytes]:
         **_products(image),
         **_windows(),
         **_tokens(tokens),
+        **_deltas(),
         **_plans(rows, tokens),
         **_descriptions(named, tokens),
     }
@@ -483,6 +484,35 @@ def _tokens(tokens: bytes) -> dict[str, bytes]:
     }
 
 
+def _deltas() -> dict[str, bytes]:
+    model = delta()
+    deltas, values, position, exact, marks = model.plans[0].steps[0].inputs[3:]
+
+    def tensor(number: int, **fields: object) -> bytes:
+        return _rebuilt(model, lambda m: _tensor(m, number, **fields))
+
+    def smaller(number: int, axis: int) -> bytes:
+        """Take one from an axis, at the same strides."""
+        shape = model.tensors[number].shape
+        return tensor(number, shape=(*shape[:axis], shape[axis] - 1, *shape[axis + 1 :]))
+
+    place = {name: getattr(model.tensors[deltas], name) for name in ("offset", "extent")}
+    return {
+        "STEP_SHAPE.deltas": smaller(deltas, 1),
+        "STEP_SHAPE.delta_values": tensor(values, shape=(3, 68)),
+        "STEP_SHAPE.delta_rows": tensor(exact, shape=(5, 68)),
+        "STEP_STRIDES.marks": smaller(marks, 1),
+        "STEP_SHAPE.mark_words": smaller(marks, 2),
+        "STEP_SHAPE.window": tensor(position, shape=(1,), extent=(0, 4)),
+        "STEP_DTYPE.marks": tensor(marks, dtype=DType.F32),
+        "STEP_DTYPE.exact_keys": tensor(exact, dtype=DType.F16),
+        "STEP_OVERLAP.delta": tensor(marks, **place),
+        "STEP_ATTRIBUTE.theta": _rebuilt(model, lambda m: _step(m, 0, theta=-1.0)),
+        "STEP_ATTRIBUTE.sinks": _rebuilt(model, lambda m: _step(m, 0, sinks=-1)),
+        "STEP_ATTRIBUTE.delta_heads": _rebuilt(model, lambda m: _step(m, 0, kv_heads=3)),
+    }
+
+
 def _plans(rows: bytes, tokens: bytes) -> dict[str, bytes]:
     def plan(**fields: object) -> bytes:
         return changed(rows, Section.PLANS, **fields)
@@ -585,12 +615,6 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
         "METADATA_JSON": text.sealed(),
         "METADATA_JSON.deep": _nested(5000),
     }
-
-
-def _long_template() -> bytes:
-    """Return a file that names one large blob, the values of a matrix, as its chat template too."""
-    weights = np.zeros((1, TEMPLATE_LIMIT // 4 + 1), np.float32)
-    raise NotImplementedError(weights)
 
 
 def _nested(depth: int) -> bytes:

@@ -139,6 +139,27 @@ def two_plans() -> Model:
     return Model(plans, tuple(b.matrices))
 
 
+def delta(width: int = 34) -> Model:
+    """Attention over keys that are stored as changes: four heads share two, one sink, blocks of two tokens."""
+    b = Builder()
+    heads, kv_heads, capacity, chunk, sinks = 4, 2, 12, 4, 1
+    inputs = [
+        b.tensor(name, (chunk, n * width), Storage.INPUT, symbolic=True)
+        for name, n in (("q", heads), ("k", kv_heads), ("v", kv_heads))
+    ]
+    position = b.tensor("position", (2,), Storage.INPUT, DType.S32)
+    deltas = b.tensor("deltas", (kv_heads, capacity * width), Storage.STATE, DType.F16)
+    values = b.tensor("v_cache", (capacity, kv_heads * width), Storage.STATE)
+    exact = b.tensor("exact_keys", (1 + sinks + 8, kv_heads * width), Storage.STATE)
+    marks = b.tensor("marks", (kv_heads, capacity + 2, 1 + -(-width // 32)), Storage.STATE, DType.S32)
+    y = b.tensor("y", (chunk, heads * width), Storage.OUTPUT, symbolic=True)
+    attributes = {"heads": heads, "kv_heads": kv_heads, "head_dim": width, "scale": 0.25, "theta": 0.5, "sinks": sinks}
+    operands = (*inputs, deltas, values, position, exact, marks)
+    steps = (Step(Op.DELTA_ATTENTION, "attention", operands, (y,), attributes),)
+    plan = Plan("main", tuple(b.tensors), steps, (*inputs, position), (y,), 0, "tokens", chunk)
+    return Model((plan,), state_bytes=b.state)
+
+
 def models() -> dict[str, Model]:
     """Return all models by name."""
     result = {
@@ -148,6 +169,7 @@ def models() -> dict[str, Model]:
         "decoder": tiny_decoder(),
         "described": described(),
         "two_plans": two_plans(),
+        "delta": delta(),
     }
     for layout in ("chw", "nhwc"):
         result |= {
@@ -176,7 +198,8 @@ def chunks(model: Model, plan: Plan, seed: int = 5) -> list[dict[str, np.ndarray
             else:
                 arrays[tensor.name] = random.standard_normal(shape).astype(np.float32)
         if "position" in arrays:
-            arrays["position"][:] = position
+            # The second number is the window of DELTA_ATTENTION.
+            arrays["position"][:] = (position, 2)[: arrays["position"].size]
         position += tokens
         runs.append(arrays)
     return runs
