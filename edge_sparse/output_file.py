@@ -13,7 +13,7 @@ from typing import IO
 
 from edge_sparse.errors import OutputFileError
 
-__all__ = ["check_writable", "write_atomically", "write_files"]
+__all__ = ["check_writable", "naming_file", "write_atomically", "write_files"]
 
 #: Fills an open file.
 Writer = Callable[[IO[bytes]], object]
@@ -64,7 +64,7 @@ def _write(writers: Mapping[Path, Writer], overwrite: bool) -> None:
             for path, write in zip(targets, writers.values(), strict=True)
         ]
         for temporary, path in zip(complete, targets, strict=True):
-            with _told(path):
+            with naming_file(path):
                 _publish(temporary, path, overwrite)
     for folder in {path.parent for path in targets}:
         _sync_folder(folder)
@@ -76,7 +76,7 @@ def _temporary(path: Path, write: Writer, overwrite: bool) -> Iterator[str]:
     check_writable(path, overwrite=overwrite)
     name = ""
     try:
-        with _told(path):
+        with naming_file(path):
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".tmp", dir=path.parent)
             with os.fdopen(descriptor, "wb") as file:
                 write(file)
@@ -91,7 +91,7 @@ def _temporary(path: Path, write: Writer, overwrite: bool) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def naming_file(path: Path) -> Iterator[None]:
     """Turn what the operating system says into the error that names the file."""
     try:
         yield
