@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_sparse.backends.base import Executor, Program, StepChoice, prepare
 from edge_sparse.errors import BackendError, InputError
-from edge_sparse.plan import Model, Op, Plan, Step, Tensor
+from edge_sparse.plan import Model, Op, Plan, Step, Storage, Tensor
 from edge_sparse.port import Port
 
 __all__ = ["Port", "Session", "StepTime", "load"]
@@ -211,6 +211,20 @@ class Session:
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]]) for row in rows]
         return "\n".join([f"backend {self.backend}, {self.threads} thread(s)", *(line.rstrip() for line in lines)])
+
+    def state(self, name: str) -> npt.NDArray[Any]:
+        """Return a state tensor's memory, flat, as it is now; later runs change it.
+
+        Raises
+        ------
+        InputError
+            ``STATE_UNKNOWN``: the plan has no state tensor of this name.
+        """
+        for tensor in self.plan.tensors:
+            if tensor.storage is Storage.STATE and tensor.name == name:
+                return self._executor.state[slice(*tensor.extent)].view(tensor.dtype.numpy)
+        known = [tensor.name for tensor in self.plan.tensors if tensor.storage is Storage.STATE]
+        raise InputError("STATE_UNKNOWN", f"there is no state {name!r}", f"it has {', '.join(known) or 'none'}")
 
     def close(self) -> None:
         """Stop the session's threads; a closed session cannot run."""

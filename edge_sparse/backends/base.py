@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.errors import BackendError
@@ -50,6 +51,11 @@ class Executor(Protocol):
 
     def time_steps(self, inputs: Arrays, repeats: int) -> list[list[float]]:
         """Run ``repeats`` times and return the seconds of every step, one list per step."""
+        ...
+
+    @property
+    def state(self) -> npt.NDArray[np.uint8]:
+        """The memory that lives from run to run, ``model.state_bytes`` bytes."""
         ...
 
     def close(self) -> None:

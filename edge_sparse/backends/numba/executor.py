@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from edge_sparse.backends.base import Arrays
 from edge_sparse.backends.numba.driver import DRIVER, PROGRESS_STRIDE, DriverArgument, LaunchField
-from edge_sparse.backends.numba.launch import Address, bind
+from edge_sparse.backends.numba.launch import TOKENS, Address, bind
 from edge_sparse.backends.numba.workers import Workers, native
+from edge_sparse.backends.run_checks import check_numbers, symbol_length
 from edge_sparse.errors import BackendError
 from edge_sparse.plan import Layout, Storage, Tensor
 
@@ -34,25 +35,23 @@ class NumbaExecutor:
     def __init__(self, program: NumbaProgram, threads: int) -> None:
         self._program = program
         self._plan = program.plan
-        self._arena, self._arena_address = _aligned(program.plan.arena_bytes + 2 * MARGIN)
+        self._arena, self._arena_address = _aligned(program.arena_bytes + 2 * MARGIN)
         self._state, self._state_address = _aligned(program.model.state_bytes)
         self._patches: dict[str, list[tuple[npt.NDArray[np.int64], int, int]]] = {}
         launches = [launch for step in program.launches for launch in step]
         self._tables = [bind(launch, self._resolve) for launch in launches]
+        self._launches = launches
+        self._token_arguments: list[tuple[npt.NDArray[np.int64], int]] = []
         for launch, table in zip(launches, self._tables, strict=True):
             for position, argument in enumerate(launch.arguments):
                 if isinstance(argument, Address) and argument.name:
                     self._patches.setdefault(argument.name, []).append((table, position, argument.offset))
+                elif argument is TOKENS:
+                    self._token_arguments.append((table, position))
         compiler = program.compiler
         # A launch waits for the ones before it unless both write different rows of one tensor.
         records = [
-            (
-                compiler.address(launch.kernel),
-                table.ctypes.data,
-                launch.units,
-                max(1, launch.units // (CHUNKS_PER_THREAD * threads)),
-                int(not launch.independent),
-            )
+            (compiler.address(launch.kernel), table.ctypes.data, 0, 1, int(not launch.independent))
             for launch, table in zip(launches, self._tables, strict=True)
         ]
         self._records = np.array(records, np.int64).reshape(-1, len(LaunchField))
@@ -63,7 +62,8 @@ class NumbaExecutor:
         self._drive = native(compiler.address(DRIVER))
         self._threads = threads
         self._workers: Workers | None = None
-        self._number = 0
+        self._number = self._tokens = 0
+        self._set_tokens(max(1, program.plan.symbol_max))
         self._unfinished: tuple[Arrays, Arrays] | None = None
         self._closed = False
         if threads > 1:
@@ -97,10 +97,15 @@ class NumbaExecutor:
         if self._closed:
             raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
         tensors = self._plan.tensors
+        tokens = symbol_length(self._plan, inputs)
+        check_numbers(self._program.model, self._plan, inputs, tokens)
+        # Kernels may write whole tiles of tokens, so outputs have room for the most.
         outputs = {
             tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
         }
         self._finish()
+        if tokens != self._tokens:
+            self._set_tokens(tokens)
         for name, array in (*inputs.items(), *outputs.items()):
             for table, position, offset in self._patches.get(name, ()):
                 table[position] = array.ctypes.data + offset
@@ -113,7 +118,30 @@ class NumbaExecutor:
         self._drive(self._table.ctypes.data, 0, self._number)
         if self._workers is not None:
             self._number, self._unfinished = self._number + 1, None
-        return outputs
+        return {
+            tensors[n].name: outputs[tensors[n].name][: tokens if tensors[n].symbol_axis == 0 else None]
+            for n in self._plan.outputs
+        }
+
+    def _set_tokens(self, tokens: int) -> None:
+        """Make the launches those of runs of so many tokens; no thread may be inside the driver meanwhile."""
+        if self._workers is not None:
+            self._workers.wait_until_idle()
+        units = np.array([launch.units_in(tokens) for launch in self._launches], np.int64)
+        if len(units):
+            self._records[:, LaunchField.UNITS] = units
+            self._records[:, LaunchField.CHUNK] = np.maximum(1, units // (CHUNKS_PER_THREAD * self._threads))
+        for table, position in self._token_arguments:
+            table[position] = tokens
+        # The counters count in units of all runs, which have changed.
+        self._progress[:] = 0
+        self._tokens, self._number = tokens, 0
+
+    @property
+    def state(self) -> npt.NDArray[np.uint8]:
+        """The memory that lives from run to run."""
+        first = self._state_address - self._state.ctypes.data
+        return self._state[first : first + self._program.model.state_bytes]
 
     def _finish(self) -> None:
         """End a run that threads have begun; one that Ctrl-C cut off would else write to arrays that are gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from edge_sparse.errors import BackendError
 from edge_sparse.plan import Storage, Tensor
 
-__all__ = ["Address", "Launch", "address_of", "advance", "bind", "row_stride"]
+__all__ = ["TOKENS", "Address", "Launch", "RunValue", "address_of", "advance", "bind", "row_stride"]
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,39 @@ class Address:
     name: str = ""
 
 
+class RunValue(enum.Enum):
+    """An argument that every run sets anew."""
+
+    TOKENS = enum.auto()
+
+
+#: The length, in a run, of the axes that follow the plan's symbol.
+TOKENS = RunValue.TOKENS
+
+
 @dataclass(frozen=True)
 class Launch:
     """A kernel, its argument table and the number of work units.
 
-    An argument is a number, an address, or an array whose data the kernel reads (kept alive by the launch).
-    ``independent`` launches need not wait for the one before them.
+    An argument is a number, an address, or an array whose data the kernel reads (kept alive by the launch), or
+    ``TOKENS``. ``independent`` launches need not wait for the one before them.
+
+    In plans with a symbol, ``unit_tokens`` > 0 makes it ``units`` for every ``unit_tokens`` tokens begun, and a launch
+    is skipped in runs whose number of tokens is not among ``tokens``, first and last.
     """
 
     kernel: str
-    arguments: Sequence[int | Address | npt.NDArray[Any]]
+    arguments: Sequence[int | Address | RunValue | npt.NDArray[Any]]
     units: int
     independent: bool = False
+    unit_tokens: int = 0
+    tokens: tuple[int, int] = (1, 1 << 31)
+
+    def units_in(self, tokens: int) -> int:
+        """Return the work units of a run of so many tokens."""
+        if not self.tokens[0] <= tokens <= self.tokens[1]:
+            return 0
+        return self.units * -(-tokens // self.unit_tokens) if self.unit_tokens else self.units
 
 
 def address_of(tensor: Tensor) -> Address | npt.NDArray[Any]:
@@ -57,6 +79,8 @@ def bind(launch: Launch, resolve: Callable[[Address], int]) -> npt.NDArray[np.in
             values.append(resolve(argument))
         elif isinstance(argument, np.ndarray):
             values.append(argument.ctypes.data)
+        elif isinstance(argument, RunValue):
+            values.append(0)
         else:
             values.append(int(argument))
     return np.array(values, np.int64)

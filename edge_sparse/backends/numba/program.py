@@ -8,12 +8,14 @@ import numpy as np
 
 from edge_sparse.backends.base import StepChoice
 from edge_sparse.backends.numba.compiler import KernelCompiler
+from edge_sparse.backends.numba.decoder_steps import DECODER_OPS, decoder_launches
 from edge_sparse.backends.numba.driver import DRIVER, emit_driver, emit_waiter
 from edge_sparse.backends.numba.dwconv import dwconv_launch
 from edge_sparse.backends.numba.elementwise import elementwise_launch
 from edge_sparse.backends.numba.executor import NumbaExecutor
 from edge_sparse.backends.numba.launch import Launch, address_of
 from edge_sparse.backends.numba.scalar_steps import LAUNCHERS, zero_border_launch
+from edge_sparse.backends.numba.scratch import Scratch
 from edge_sparse.backends.numba.spmm import spmm_launches
 from edge_sparse.backends.numba.spmm_kernel import Epilogue
 from edge_sparse.errors import BackendError
@@ -21,7 +23,7 @@ from edge_sparse.plan import Activation, Layout, Model, Op, Plan, Step, Storage,
 
 __all__ = ["NumbaProgram"]
 
-_KNOWN = {Op.SPMM, Op.DWCONV, Op.ADD, Op.MUL, Op.ACTIVATION, *LAUNCHERS}
+_KNOWN = {Op.SPMM, Op.DWCONV, Op.ADD, Op.MUL, Op.ACTIVATION, *LAUNCHERS, *DECODER_OPS}
 
 
 class NumbaProgram:
@@ -39,10 +41,8 @@ class NumbaProgram:
             raise BackendError(
                 "OP_UNSUPPORTED", f"the numba backend has no {', '.join(unknown)}", "use backend='reference'"
             )
-        if plan.symbol:
-            message = f"the numba backend runs plans of fixed shapes, this one has {plan.symbol}"
-            raise BackendError("SYMBOL_UNSUPPORTED", message, "use backend='reference'")
         self.model, self.plan = model, plan
+        self.scratch = Scratch(plan.arena_bytes)
         self.compiler = compiler or KernelCompiler()
         self.compiler.emit(DRIVER, emit_driver)
         self.compiler.emit("wait", emit_waiter)
@@ -53,6 +53,8 @@ class NumbaProgram:
         tensors = [None if number < 0 else self.plan.tensors[number] for number in step.inputs]
         x, y = tensors[0], self.plan.tensors[step.outputs[0]]
         assert x is not None
+        if step.op in DECODER_OPS:
+            return decoder_launches(self.compiler, self.model, step, tensors, y)
         if step.op is Op.SPMM:
             matrix = self.model.matrices[int(step.attributes["matrix"])]
             bias, residual = (*tensors[1:], None, None)[:2]
@@ -80,6 +82,11 @@ class NumbaProgram:
         if step.attributes.get("activation"):
             launches.append(elementwise_launch(self.compiler, Op.ACTIVATION, y, None, y, _epilogue(step)))
         return launches
+
+    @property
+    def arena_bytes(self) -> int:
+        """The plan's arena and the kernels' scratch memory behind it."""
+        return self.scratch.end
 
     @property
     def choices(self) -> list[StepChoice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -37,6 +38,7 @@ class Workers:
         self._runs = np.zeros(8, np.int64)
         self._watched = np.array([self._runs.ctypes.data], np.int64)
         self._signals = [threading.Semaphore(0) for _ in range(count)]
+        self._finished = [0] * count
         self._stopping = False
         self._number = 0
         self._threads = [
@@ -62,6 +64,7 @@ class Workers:
             # A thread that wakes late may find a later run's number: it helps there, and has nothing to do afterwards.
             drive(table.ctypes.data, index + 1, self._number)
             done += 1
+            self._finished[index] = done
 
     def start(self, number: int = 0) -> None:
         """Let every thread run the driver once, for the run of this number."""
@@ -69,6 +72,11 @@ class Workers:
         self._runs[0] += 1
         for signal in self._signals:
             signal.release()
+
+    def wait_until_idle(self) -> None:
+        """Return when every thread has left the driver of every run so far."""
+        while any(finished < self._runs[0] for finished in self._finished):
+            time.sleep(0)
 
     def stop(self) -> None:
         """End the threads."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edge_sparse.backends.reference.memory import Memory
 from edge_sparse.backends.reference.operations import OPERATIONS
+from edge_sparse.backends.run_checks import symbol_length
 from edge_sparse.errors import InputError
 from edge_sparse.plan import Model, Plan
 
@@ -44,19 +45,10 @@ def run_steps(
     if state is None:
         state = np.zeros(model.state_bytes, np.uint8)
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in names}
-    memory = Memory(plan, state, arrays, _symbol_length(plan, arrays))
+    memory = Memory(plan, state, arrays, symbol_length(plan, arrays))
     for step in plan.steps:
         operands = [None if number < 0 else plan.tensors[number] for number in step.inputs]
         target = plan.tensors[step.outputs[0]]
         result = OPERATIONS[step.op](memory, model, step, operands[0], target, *operands[1:])
         memory.write(target, np.array(result))
         yield memory
-
-
-def _symbol_length(plan: Plan, arrays: Mapping[str, npt.NDArray[np.generic]]) -> int:
-    """Return how long the axes of the plan's symbol are in this run: as long as the inputs say, else the maximum."""
-    followers = [plan.tensors[number] for number in plan.inputs if plan.tensors[number].symbol_axis >= 0]
-    lengths = {tensor.name: arrays[tensor.name].shape[tensor.symbol_axis] for tensor in followers}
-    if len(set(lengths.values())) > 1:
-        raise InputError("INPUT_SYMBOL", f"inputs disagree about {plan.symbol}: {lengths}", "pass one length")
-    return next(iter(lengths.values()), plan.symbol_max)

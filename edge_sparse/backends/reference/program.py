@@ -43,6 +43,11 @@ class ReferenceExecutor:
         self._model, self._plan = model, plan
         self._state = np.zeros(model.state_bytes, np.uint8)
 
+    @property
+    def state(self) -> npt.NDArray[np.uint8]:
+        """The memory that lives from run to run."""
+        return self._state
+
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Run the plan; outputs in memory order."""
         outputs = run_plan(self._model, self._plan, inputs, self._state)
