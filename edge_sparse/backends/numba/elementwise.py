@@ -73,7 +73,7 @@ class ElementwiseKernel:
 def elementwise_launch(
     compiler: KernelCompiler, op: Op, a: Tensor, b: Tensor | None, y: Tensor, epilogue: Epilogue
 ) -> Launch:
-    """Return the launch of ``y = act(a op b)``; b as the op table allows."""
+    """Return the launch of ``y = act(a op b)``; b as the op table allows. In a plan with a symbol, units are tokens."""
     tensors = [a, y] if b is None or b.shape != a.shape else [a, b, y]
     rows = _rows(tensors, per_channel=b is not None and b.shape != a.shape and b.size > 1)
     scalar = b is not None and (b.size == 1 or (b.shape != a.shape and a.layout is not Layout.NHWC))
@@ -87,7 +87,10 @@ def elementwise_launch(
     table = _pieces(np.stack([rows.offsets[0], offsets_b, rows.offsets[-1]], axis=1), rows.length, scalar)
     kernel = ElementwiseKernel(op, scalar, epilogue)
     name = compiler.emit(kernel.name, kernel.emit)
-    return Launch(name, [address_of(a), 0 if b is None else address_of(b), address_of(y), table], len(table))
+    arguments = [address_of(a), 0 if b is None else address_of(b), address_of(y), table]
+    if y.symbol_axis == 0:
+        return Launch(name, arguments, len(table) // y.shape[0], unit_tokens=1)
+    return Launch(name, arguments, len(table))
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def _rows(tensors: Sequence[Tensor], per_channel: bool) -> _Rows:
     y = tensors[-1]
     shape = y.shape
     if y.layout is Layout.ROW_MAJOR:
-        keep = 2 if per_channel else 0
+        keep = 2 if per_channel else int(y.symbol_axis == 0)
     else:
         shape = (*shape[:2], *shape[2:])
         keep = 0

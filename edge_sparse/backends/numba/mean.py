@@ -63,7 +63,7 @@ class MeanChw:
             with k.reduce(0, k.integer(self.height), [zero, k.splat(0.0, 1)]) as (row, sums, following):
                 line = k.at(x, b.mul(row, k.arg(MeanArgument.X_ROW_STRIDE)))
                 following[:] = self._row(k, line, *sums)
-            total = b.fadd(_lane_sum(k, sums[0], lanes), sums[1])
+            total = b.fadd(k.lane_sum(sums[0], lanes), sums[1])
             total = b.fmul(total, k.splat(1.0 / (self.height * self.width), 1))
             y = k.at(
                 k.pointer(MeanArgument.Y),
@@ -87,19 +87,6 @@ class MeanChw:
                 following[0] = k.b.fadd(sums[0], k.load(k.at(line, at)))
             single = sums[0]
         return vector, single
-
-
-def _lane_sum(k: KernelBuilder, value: Any, lanes: int) -> Any:
-    """Add the lanes of a vector, halves first."""
-    while lanes > 1:
-        half = lanes // 2
-        kind = k.ir.VectorType(k.i32, half)
-        parts = [
-            k.b.shuffle_vector(value, value, k.ir.Constant(kind, [first + lane for lane in range(half)]))
-            for first in (0, half)
-        ]
-        value, lanes = k.b.fadd(*parts), half
-    return k.b.extract_element(value, k.i32(0))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ registers, loops from ``loop`` and ``reduce`` run in the machine. Every kernel h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,13 +58,13 @@ class KernelBuilder:
         return self.ir.VectorType(self.f32, lanes) if lanes > 1 else self.f32
 
     def splat(self, value: float | Any, lanes: int) -> Any:
-        """Return a vector with a Python number or a scalar IR value in all lanes."""
-        kind = self.vector_type(lanes)
+        """Return a vector with a Python number (as float32) or a scalar IR value of any type in all lanes."""
         if isinstance(value, (int, float)):
             number = self.ir.Constant(self.f32, float(value))
-            return number if lanes == 1 else self.ir.Constant(kind, [number] * lanes)
+            return number if lanes == 1 else self.ir.Constant(self.vector_type(lanes), [number] * lanes)
         if lanes == 1:
             return value
+        kind = self.ir.VectorType(value.type, lanes)
         undefined = self.ir.Constant(kind, self.ir.Undefined)
         first = self.b.insert_element(undefined, value, self.i32(0))
         mask = self.ir.Constant(self.ir.VectorType(self.i32, lanes), [0] * lanes)
@@ -108,6 +108,13 @@ class KernelBuilder:
         address = self.b.bitcast(pointer, self.i8.as_pointer())
         read, keep, data = self.i32(0), self.i32(3), self.i32(1)
         self.intrinsic("llvm.prefetch.p0", self.ir.VoidType(), address, read, keep, data)
+
+    def scratch(self, kind: Any, count: int) -> Any:
+        """Return ``count`` uninitialised elements on the stack, on a 64-byte boundary; the same ones in every loop."""
+        with self.b.goto_entry_block():
+            memory = self.b.alloca(self.ir.ArrayType(kind, count))
+        memory.align = 64
+        return self.b.bitcast(memory, kind.as_pointer())
 
     # --- control --------------------------------------------------------------------------------------------------
 
@@ -174,6 +181,25 @@ class KernelBuilder:
     def clamp_above(self, value: Any, high: Any) -> Any:
         """Return the smaller of both; a NaN in ``value`` stays."""
         return self.b.select(self.b.fcmp_ordered(">", value, high), high, value)
+
+    def lane_sum(self, value: Any, lanes: int) -> Any:
+        """Add the lanes of a vector, halves first."""
+        return self._fold(value, lanes, self.b.fadd)
+
+    def lane_maximum(self, value: Any, lanes: int) -> Any:
+        """Return the largest lane of a vector."""
+        return self._fold(value, lanes, self.clamp_below)
+
+    def _fold(self, value: Any, lanes: int, join: Callable[[Any, Any], Any]) -> Any:
+        while lanes > 1:
+            half = lanes // 2
+            kind = self.ir.VectorType(self.i32, half)
+            parts = [
+                self.b.shuffle_vector(value, value, self.ir.Constant(kind, [first + lane for lane in range(half)]))
+                for first in (0, half)
+            ]
+            value, lanes = join(*parts), half
+        return self.b.extract_element(value, self.i32(0)) if isinstance(value.type, self.ir.VectorType) else value
 
     def strided(self, pointer: Any, lanes: int, stride: int) -> Any:
         """Load ``pointer[0], pointer[stride], ...``; reads nothing past the last one."""
