@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_sparse.errors import FileFormatError, InputError, MissingExtraError
-from edge_sparse.tokenizer import Mark, Normaliser, PreTokenizer, Tokenizer
+from edge_sparse.tokenizer import Normaliser, PreTokenizer, Tokenizer
 
 __all__ = ["CUTS", "ByteLevelEncoder", "byte_alphabet"]
 
@@ -49,7 +49,7 @@ class ByteLevelEncoder:
 
 
 def _library(tokenizer: Tokenizer) -> Any:
-    """Return a ``tokenizers.Tokenizer``; special pieces stay outside, ``TextCodec`` finds them."""
+    """Return a ``tokenizers.Tokenizer``; special pieces are none of its business, ``TextCodec`` finds them."""
     try:
         import tokenizers
     except ImportError as error:
@@ -59,11 +59,9 @@ def _library(tokenizer: Tokenizer) -> Any:
 
     letters = byte_alphabet()
     names = ["".join(letters[byte] for byte in piece) for piece in tokenizer.pieces]
-    special = {token for token, mark in enumerate(tokenizer.marks) if mark & Mark.MATCHED}
-    joined = {token for merge in tokenizer.merges for token in merge}
     vocabulary: dict[str, int] = {}
     for token, name in enumerate(names):
-        if name and (token not in special or token in joined):
+        if name:
             vocabulary.setdefault(name, token)
     merges = [(names[left], names[right]) for left, right in tokenizer.merges]
     for left, right in merges:
