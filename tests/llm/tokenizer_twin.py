@@ -1,5 +1,6 @@
 """Slow twins of the tokenizers, written from ``docs/format.md`` alone."""
 
+import itertools
 import unicodedata
 
 import regex
@@ -56,7 +57,7 @@ def ranked(record, text):
                 tokens.append(record.pieces.index(data))
                 continue
             now = [record.pieces.index(bytes([byte])) for byte in data]
-            while pairs := [(ranks[p], i) for i, p in enumerate(zip(now, now[1:], strict=False)) if p in ranks]:
+            while pairs := [(ranks[p], i) for i, p in enumerate(itertools.pairwise(now)) if p in ranks]:
                 _, i = min(pairs)
                 now[i : i + 2] = [record.pieces.index(record.pieces[now[i]] + record.pieces[now[i + 1]])]
             tokens += now
@@ -81,7 +82,7 @@ def scored(record, text):
                 now.append(record.unknown)
         while True:
             best = (-1e10, -1, -1)
-            for i, (a, b) in enumerate(zip(now, now[1:], strict=False)):
+            for i, (a, b) in enumerate(itertools.pairwise(now)):
                 joined = record.pieces[a] + record.pieces[b]
                 if record.unknown not in (a, b) and joined in record.pieces:
                     number = record.pieces.index(joined)
