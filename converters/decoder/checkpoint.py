@@ -47,10 +47,7 @@ class StoredTensor:
             ``WEIGHTS_NOT_FINITE``: a number among them is NaN or infinite.
         """
         part = self.data[first:last]
-        if part.dtype == np.uint16:
-            result = (part.astype(np.uint32) << 16).view(np.float32)
-        else:
-            result = part.astype(np.float32)
+        result = (part.astype(np.uint32) << 16).view(np.float32) if part.dtype == np.uint16 else part.astype(np.float32)
         if not np.isfinite(result).all():
             raise ConvertError(
                 "WEIGHTS_NOT_FINITE",

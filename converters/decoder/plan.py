@@ -13,6 +13,7 @@ from edge_sparse.converters.decoder.config import DecoderConfig
 
 from edge_sparse.format.ops import OPS
 from edge_sparse.plan import (
+    CACHE_BLOCK,
     Activation,
     DType,
     Model,
@@ -222,7 +223,8 @@ class _Builder:
         return self._tensor(name, (self.chunk, width), offset=offset, symbolic=True)
 
     def _cache(self, name: str, width: int) -> int:
-        number = self._tensor(name, (self.context, width), Storage.STATE, offset=self.state_bytes)
+        rows = -(-self.context // CACHE_BLOCK) * CACHE_BLOCK
+        number = self._tensor(name, (rows, width), Storage.STATE, offset=self.state_bytes)
         self.state_bytes = -(-self.tensors[number].extent[1] // 64) * 64
         return number
 

@@ -86,6 +86,7 @@ def random_model(
         return _repeated(name, pools[key], rows)
 
     head_kind, head_share = head_dtype or dtype, sparsity if head_sparsity is None else head_sparsity
+    shared = config.tied and dtype in ("s8", "s4") and not head_share and head_kind in ("s8", dtype)
     matrices: dict[str, SparseMatrix] = {}
     vectors: dict[str, npt.NDArray[np.generic]] = {}
     for name, shape in config.tensors.items():
@@ -95,11 +96,10 @@ def random_model(
             rows = generator.standard_normal((_POOL_ROWS, shape[1]), np.float32).astype(_NUMBERS[dtype].numpy)
             vectors[name] = np.resize(rows, shape)
         elif name == "embedding":
-            shared = config.tied and not head_share
             matrices[name] = matrix(name, *shape, head_kind if shared else "s8", 0.0)
         elif name != "head":
             matrices[name] = matrix(name, *shape, dtype, sparsity)
-    if "embedding" not in matrices or head_share or not config.tied:
+    if not shared:
         matrices["head"] = matrix("head", config.vocab, config.dim, head_kind, head_share)
     metadata = {"architecture": config.architecture, "weights": "random", "dtype": dtype, "sparsity": sparsity}
     weights = DecoderWeights(matrices, vectors)
