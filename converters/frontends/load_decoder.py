@@ -15,8 +15,6 @@ from edge_sparse.tokenizer import TokenizerKind
 
 __all__ = ["is_decoder", "load_decoder"]
 
-#: How files begin that torch wrote; they hold a module's weights, and unpickling them may run any code.
-_TORCH_FILES = (b"PK", b"\x80")
 #: Share of the vocabulary that may have no piece: sizes are rounded up for the sake of matrix kernels.
 _UNNAMED = 1 / 64
 
@@ -29,7 +27,13 @@ def is_decoder(source: str) -> bool:
     if path.suffix.lower() != ".bin" or not path.is_file():
         return False
     with open(path, "rb") as file:
-        return not file.read(2).startswith(_TORCH_FILES)
+        return not _of_torch(file.read(4))
+
+
+def _of_torch(head: bytes) -> bool:
+    """Tell whether a file begins as torch writes it, an archive or a pickle: unpickling may run any code."""
+    # The first number of a llama2.c file is below 65536; a pickle goes on with an instruction.
+    return head == b"PK\3\4" or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and head[2:4] != b"\0\0")
 
 
 def load_decoder(source: str | Path, tokenizer: str | Path | None = None) -> tuple[Checkpoint, Tokenizer | None]:

@@ -1,8 +1,8 @@
-"""Convert a torch model to a small group-sparse file, and verify that it computes the same.
+"""Convert a torch model or a language model to a small group-sparse file, and verify what it computes.
 
 With --sparsity the weights are pruned by magnitude, in groups; without it, zeros that the model already has are found
 and kept. The result is compared with the source after its masks were applied there; nothing is written when they
-differ.
+differ. Language models are read block by block; what pruning and rounding cost is measured as perplexity.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from edge_sparse.cli.console import Console
+from edge_sparse.cli.convert_decoder import add_decoder_arguments, convert_decoder
 from edge_sparse.cli.convert_options import parse_image, parse_overrides
 from edge_sparse.errors import InputError
 from edge_sparse.output_file import check_writable
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
 
-HELP = "convert a torch model to an .egs file"
+HELP = "convert a torch model or a language model to an .egs file"
 EPILOG = """\
-SOURCE is a program that torch.export.save wrote, or a function that returns (module, example inputs):
+SOURCE is a program that torch.export.save wrote, or a function that returns (module, example inputs), or a decoder
+language model: a Hugging Face folder (Llama, Mistral, Qwen2, Qwen3) or a llama2.c checkpoint:
   edge-sparse convert model.pt2 -o model.egs --sparsity 0.8 --group gs4x1
   edge-sparse convert package.module:function -o model.egs
   edge-sparse convert path/to/file.py:function -o model.egs
+  edge-sparse convert Llama-3.2-1B-Instruct/ -o llama.egs --dtype s4 --sparsity 0.5 --group gs16x1
+  edge-sparse convert stories260K.bin --tokenizer tok512.bin -o stories.egs
 
 more examples:
   ... --override 'features.0*=dense' --override 'head*=sparsity:0.5,group:gs16x1'
@@ -60,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="check everything and list the layers, write nothing")
     _add_pruning(parser.add_argument_group("pruning"))
     _add_file(parser.add_argument_group("the file"))
+    add_decoder_arguments(parser.add_argument_group("language models"))
     check = parser.add_argument_group("verification and report")
     check.add_argument("--verify-inputs", type=Path, metavar="X.npz", help="inputs to compare on, besides random ones")
     check.add_argument(
@@ -107,6 +112,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for path in filter(None, (options.output, options.report)):
         if not options.dry_run:
             check_writable(path, overwrite=options.force)
+    from edge_sparse.converters.frontends.load_decoder import is_decoder
+
+    if is_decoder(options.source):
+        return convert_decoder(options, _defaults(), console)
     arguments = _arguments(options)
     from edge_sparse import convert
     from edge_sparse.converters.frontends.load_source import load_source
@@ -124,6 +133,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for line in str(result).splitlines():
         console.line(line)
     return 0
+
+
+def _defaults() -> argparse.Namespace:
+    """Return the options as they are when none is given."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["source"])
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
