@@ -34,6 +34,8 @@ __all__ = [
 
 #: Arena planes leave room for this many elements past the last pixel, so that a vector of pixels may overrun.
 VECTOR_SLACK = 16
+#: Caches of ATTENTION have a multiple of so many rows, which kernels keep together.
+CACHE_BLOCK = 16
 
 
 class DType(enum.IntEnum):

@@ -6,7 +6,7 @@ import math
 
 from edge_sparse.format.spec import WINDOW_LIMIT
 from edge_sparse.format.step_view import StepView
-from edge_sparse.plan import DType, Op, Storage, Tensor
+from edge_sparse.plan import CACHE_BLOCK, DType, Op, Storage, Tensor, row_major_strides
 
 __all__ = ["DECODER_RULES"]
 
@@ -84,17 +84,32 @@ def _attention(view: StepView) -> None:
     for index, (name, width) in enumerate((("q", heads * head), ("k", kv_heads * head), ("v", kv_heads * head))):
         _tokens(view, view.needed(index), name, width)
         _same_tokens(view, view.needed(index), name)
-    caches = view.needed(3), view.needed(4)
-    for cache, name in zip(caches, ("k_cache", "v_cache"), strict=True):
-        view.need_storage(cache, name, (Storage.STATE,))
-        allowed = (DType.F32, DType.F16)
-        view.need(cache.dtype in allowed, "STEP_DTYPE", f"{name} holds {cache.dtype.name}")
-        view.need_even_rows(cache, name)
-        view.need(len(cache.shape) == 2, "STEP_SHAPE", f"{name} has shape {cache.shape}")
-        view.need_shape(cache, name, (caches[0].shape[0], kv_heads * head))
-        view.need(cache.symbol_axis < 0, "STEP_SYMBOL", f"{name} follows the symbol")
-        view.need(cache.shape[0] >= view.y.shape[0], "STEP_SHAPE", f"{name} holds fewer rows than one run brings")
+    rows = view.needed(3).shape[:1]
+    for index, name in ((3, "k_cache"), (4, "v_cache")):
+        cache = view.needed(index)
+        view.need(cache.dtype in (DType.F32, DType.F16, DType.S8), "STEP_DTYPE", f"{name} holds {cache.dtype.name}")
+        view.need(cache.dtype is view.needed(3).dtype, "STEP_DTYPE", "k_cache and v_cache hold different types")
+        _state(view, cache, name, (*rows, kv_heads * head))
     _position(view, 5)
+    integers = view.needed(3).dtype is DType.S8
+    for index, name in ((6, "k_scales"), (7, "v_scales")):
+        scales = view.input(index)
+        view.need((scales is not None) == integers, "STEP_INPUT_COUNT", f"{name} belongs to S8 caches, and to no other")
+        if scales is not None:
+            view.need(scales.dtype is DType.F32, "STEP_DTYPE", f"{name} holds {scales.dtype.name}")
+            _state(view, scales, name, (*rows, kv_heads))
+
+
+def _state(view: StepView, tensor: Tensor, name: str, shape: tuple[int, ...]) -> None:
+    """Check a state tensor of one row per token; kernels arrange its elements as they like."""
+    view.need_storage(tensor, name, (Storage.STATE,))
+    view.need_even_rows(tensor, name)
+    view.need(len(tensor.shape) == 2, "STEP_SHAPE", f"{name} has shape {tensor.shape}")
+    view.need_shape(tensor, name, shape)
+    view.need(tensor.strides == row_major_strides(shape), "STEP_STRIDES", f"the rows of {name} have gaps")
+    view.need(tensor.symbol_axis < 0, "STEP_SYMBOL", f"{name} follows the symbol")
+    view.need(shape[0] >= view.y.shape[0], "STEP_SHAPE", f"{name} holds fewer rows than one run brings")
+    view.need(shape[0] % CACHE_BLOCK == 0, "STEP_SHAPE", f"{name} has {shape[0]} rows, no multiple of {CACHE_BLOCK}")
 
 
 def _take_last(view: StepView) -> None:

@@ -81,10 +81,10 @@ OPS: dict[Op, OpSpec] = {
     Op.ROPE: OpSpec(3, ("x", "position", "inverse_frequencies"), (("head_dim", "i"), ("interleaved", "i"))),
     # Causal attention. k and v [T, kv_heads*head_dim] are stored at rows position.. of the state tensors k_cache and
     # v_cache [capacity, kv_heads*head_dim]; query t sees cache rows 0..position+t. Head h reads kv head
-    # h // (heads/kv_heads).
+    # h // (heads/kv_heads). S8 caches have scales [capacity, kv_heads] and hold integers, see docs/format.md.
     Op.ATTENTION: OpSpec(
         6,
-        ("q", "k", "v", "k_cache", "v_cache", "position"),
+        ("q", "k", "v", "k_cache", "v_cache", "position", "k_scales", "v_scales"),
         (("heads", "i"), ("kv_heads", "i"), ("head_dim", "i"), ("scale", "f")),
     ),
     # y[0] = x[T - 1]: the last of the tokens that this run was given.

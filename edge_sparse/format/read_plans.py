@@ -32,7 +32,7 @@ _RULES: Mapping[Op, Callable[[StepView], None]] = {
 #: Operations that may write over an input that lies exactly where the output does.
 _IN_PLACE = (Op.ADD, Op.MUL, Op.ACTIVATION)
 #: Inputs that a step changes, by op code.
-_CHANGED = {Op.ATTENTION: (3, 4), Op.DELTA_ATTENTION: (3, 4, 6, 7)}
+_CHANGED = {Op.ATTENTION: (3, 4, 6, 7), Op.DELTA_ATTENTION: (3, 4, 6, 7)}
 
 
 def read_plans(
@@ -179,7 +179,8 @@ def _check_operands(plan: Plan, view: StepView, ports: Mapping[Storage, Set[int]
 def _check_apart(view: StepView) -> None:
     """Check that what a step writes shares no memory with what it reads, except exactly in place."""
     inputs = [view.input(index) for index in range(len(view.step.inputs))]
-    targets = [(-1, view.y), *((index, view.needed(index)) for index in _CHANGED.get(view.step.op, ()))]
+    changed = [(index, view.input(index)) for index in _CHANGED.get(view.step.op, ())]
+    targets = [(-1, view.y), *((index, tensor) for index, tensor in changed if tensor is not None)]
     for own, target in targets:
         if target.storage not in (Storage.ARENA, Storage.STATE):
             continue

@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from edge_sparse.errors import InputError
 from edge_sparse.format.delta_rules import mark_words
-from edge_sparse.plan import DType, Model, Op, Plan, Step, Storage, Tensor, row_major_strides
+from edge_sparse.llm.state_layout import lay_out_state, state_tensor
+from edge_sparse.plan import DType, Model, Op, Plan, Step, Tensor
 from edge_sparse.session import Session
 
 __all__ = ["DeltaAttention", "DeltaSparsity", "delta_sparsity"]
-
-_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class DeltaAttention:
         for plan in model.plans:
             steps = tuple(self._step(step, tensors, made, context, chunk) for step in plan.steps)
             plans.append((plan, steps))
-        table, state_bytes = _laid_out(tensors)
+        table, state_bytes = lay_out_state(tensors)
         new = tuple(replace(plan, tensors=table, steps=steps) for plan, steps in plans)
         return replace(model, plans=new, state_bytes=state_bytes)
 
@@ -126,27 +125,11 @@ class DeltaAttention:
             raise InputError("CONTEXT_RANGE", message, f"ask for at least {chunk}")
         prefix = tensors[keys].name.removesuffix("k_cache")
         rows = 1 + self.sinks + self._ring(capacity, chunk)
-        tensors[values] = _state(tensors[values].name, self.cache, (capacity, kv_heads * head_dim))
-        tensors[keys] = _state(f"{prefix}deltas", self.cache, (kv_heads, capacity * head_dim))
-        tensors.append(_state(f"{prefix}exact_keys", DType.F32, (rows, kv_heads * head_dim)))
-        tensors.append(_state(f"{prefix}marks", DType.S32, (kv_heads, capacity + 2, mark_words(head_dim))))
+        tensors[values] = state_tensor(tensors[values].name, self.cache, (capacity, kv_heads * head_dim))
+        tensors[keys] = state_tensor(f"{prefix}deltas", self.cache, (kv_heads, capacity * head_dim))
+        tensors.append(state_tensor(f"{prefix}exact_keys", DType.F32, (rows, kv_heads * head_dim)))
+        tensors.append(state_tensor(f"{prefix}marks", DType.S32, (kv_heads, capacity + 2, mark_words(head_dim))))
         return len(tensors) - 2, len(tensors) - 1
-
-
-def _state(name: str, dtype: DType, shape: tuple[int, ...]) -> Tensor:
-    return Tensor(name, dtype, shape, storage=Storage.STATE, strides=row_major_strides(shape))
-
-
-def _laid_out(tensors: list[Tensor]) -> tuple[tuple[Tensor, ...], int]:
-    """Give every state tensor a place of its own; return all tensors and the bytes of the state."""
-    end, result = 0, []
-    for tensor in tensors:
-        if tensor.storage is Storage.STATE:
-            size = tensor.size * tensor.dtype.numpy.itemsize
-            tensor = replace(tensor, offset=end, extent=(end, end + size))
-            end += -(-size // _ALIGNMENT) * _ALIGNMENT
-        result.append(tensor)
-    return tuple(result), end
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from edge_sparse.format.packing import dense, pack_dense
 from edge_sparse.plan import Activation, DType, Layout, Model, Op, Plan, Step, Storage, Tensor, Tokenizer
 
-VOCABULARY, WIDTH, HEADS, KV_HEADS, HEAD, HIDDEN, CAPACITY, CHUNK, LAYERS = 16, 8, 4, 2, 4, 12, 12, 6, 2
+VOCABULARY, WIDTH, HEADS, KV_HEADS, HEAD, HIDDEN, CAPACITY, CHUNK, LAYERS = 16, 8, 4, 2, 4, 12, 16, 6, 2
 EPSILON = 1e-5
 NO_ACTIVATION = {"activation": int(Activation.NONE), "clamp_low": 0.0, "clamp_high": 0.0}
 POINTWISE = {

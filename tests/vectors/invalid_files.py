@@ -13,6 +13,7 @@ from tiny_models import delta, described, small_image, small_rows, small_tokens,
 
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.spec import HEADER, NONE, Section
+from edge_sparse.llm.attention import ExactAttention, with_attention
 from edge_sparse.plan import Activation, Band, Border, DType, Layout, Model, Op, SparseMatrix, Storage, Tensor
 
 __all__ = ["invalid_files"]
@@ -474,7 +475,19 @@ def _tokens(tokens: bytes) -> dict[str, bytes]:
     attend = next(index for index, step in enumerate(plan.steps) if step.op is Op.ATTENTION)
     caches = plan.steps[attend].inputs[3:5]
     offset, extent = plan.tensors[caches[0]].offset, plan.tensors[caches[0]].extent
+    integers = with_attention(decoder, ExactAttention(DType.S8))
+    scales = integers.plans[0].steps[attend].inputs[6]
+    rows, width = plan.tensors[caches[0]].shape
+    wide = (offset, offset + 8 * rows * width)
     return {
+        "STEP_DTYPE.cache": _rebuilt(decoder, lambda m: _tensor(m, caches[0], dtype=DType.S32)),
+        "STEP_DTYPE.caches": _rebuilt(decoder, lambda m: _tensor(m, caches[1], dtype=DType.F16)),
+        "STEP_DTYPE.scales": _rebuilt(integers, lambda m: _tensor(m, scales, dtype=DType.S32)),
+        "STEP_INPUT_COUNT.scales": _rebuilt(integers, lambda m: _inputs(m, attend, ())),
+        "STEP_INPUT_COUNT.float_scales": _rebuilt(decoder, lambda m: _inputs(m, attend, caches)),
+        "STEP_SHAPE.scales": _rebuilt(integers, lambda m: _tensor(m, scales, shape=(rows, 1), strides=(1, 1))),
+        "STEP_SHAPE.cache_rows": _rebuilt(decoder, lambda m: _shorter(m, caches)),
+        "STEP_STRIDES.cache": _rebuilt(decoder, lambda m: _tensor(m, caches[0], strides=(2 * width, 1), extent=wide)),
         "STEP_OVERLAP.caches": _rebuilt(decoder, lambda m: _tensor(m, caches[1], offset=offset, extent=extent)),
         "STEP_ATTRIBUTE.heads": _rebuilt(decoder, lambda m: _step(m, attend, kv_heads=3)),
         "STEP_SHAPE.heads": _rebuilt(decoder, lambda m: _step(m, attend, heads=2)),
@@ -482,6 +495,22 @@ def _tokens(tokens: bytes) -> dict[str, bytes]:
         "PLAN_SYMBOL": changed(tokens, Section.PLANS, symbol_max=5),
         "PLAN_SYMBOL.unnamed": changed(tokens, Section.PLANS, symbol=(0, 0)),
     }
+
+
+def _inputs(model: Model, index: int, scales: tuple[int, ...]) -> Model:
+    """Return the model with other scales in an attention step."""
+    plan = model.plans[0]
+    steps = list(plan.steps)
+    steps[index] = replace(steps[index], inputs=(*steps[index].inputs[:6], *scales))
+    return replace(model, plans=(replace(plan, steps=tuple(steps)),))
+
+
+def _shorter(model: Model, caches: tuple[int, ...]) -> Model:
+    """Return the model with caches of a row less."""
+    for number in caches:
+        rows, width = model.tensors[number].shape
+        model = _tensor(model, number, shape=(rows - 1, width))
+    return model
 
 
 def _deltas() -> dict[str, bytes]:

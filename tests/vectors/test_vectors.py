@@ -39,11 +39,11 @@ def test_valid_files_compute_what_is_stored(path, backend):
     sessions = {}
     for (plan, _), (inputs, outputs) in sorted(runs(path).items()):
         if plan not in sessions:
-            if backend == "numba" and model.plan(plan).symbol:
-                with pytest.raises(BackendError):
-                    Session.from_model(model, backend=backend, plan=plan)
+            try:
+                sessions[plan] = Session.from_model(model, backend=backend, plan=plan)
+            except BackendError as error:
+                assert backend == "numba" and error.code == "OP_UNSUPPORTED"
                 return
-            sessions[plan] = Session.from_model(model, backend=backend, plan=plan)
         result = sessions[plan].run(inputs)
         assert set(result) == set(outputs)
         for name, expected in outputs.items():
@@ -106,5 +106,5 @@ def test_the_script_makes_these_arrays(path):
 
 def test_vectors_stay_small():
     sizes = [path.stat().st_size for folder in ("valid", "invalid") for path in (FOLDER / folder).iterdir()]
-    assert max(sizes) < 20 * 1024
+    assert max(sizes) < 24 * 1024
     assert sum(sizes) < 1_000_000

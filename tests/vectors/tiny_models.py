@@ -16,6 +16,7 @@ from graph_builder import GraphBuilder  # noqa: E402
 from tiny_decoder import NO_ACTIVATION, POINTWISE, WIDTH, Builder, tiny_decoder  # noqa: E402
 
 from edge_sparse.format.packing import pack_dense  # noqa: E402
+from edge_sparse.llm.attention import ExactAttention, with_attention  # noqa: E402
 from edge_sparse.plan import (  # noqa: E402
     DType,
     ImagePreprocessing,
@@ -167,6 +168,8 @@ def models() -> dict[str, Model]:
         "rows": small_rows(),
         "tokens": small_tokens(),
         "decoder": tiny_decoder(),
+        "decoder_f16_cache": with_attention(tiny_decoder(), ExactAttention(DType.F16)),
+        "decoder_s8_cache": with_attention(tiny_decoder(), ExactAttention(DType.S8)),
         "described": described(),
         "two_plans": two_plans(),
         "delta": delta(),

@@ -148,8 +148,8 @@ def embedding_launch(
         rows = _rows_of_matrix(matrix)
     kernel = EmbeddingKernel(rows.dtype)
     name = compiler.emit(kernel.name, kernel.emit)
-    tables = [rows.values, rows.scales, rows.bands, len(rows.bands)]
-    arguments = [address_of(ids), address_of(y), row_stride(y), *tables, rows.columns, rows.segment]
+    arguments = [address_of(ids), address_of(y), row_stride(y), rows.values, rows.scales, rows.bands, len(rows.bands)]
+    arguments += [rows.columns, rows.segment]
     units = (1, 1) if ids.symbol_axis == 0 else (ids.shape[0], 0)
     return Launch(name, arguments, units[0], unit_tokens=units[1])
 

@@ -10,11 +10,14 @@ import numpy.typing as npt
 from edge_sparse.backends.reference.memory import Memory
 from edge_sparse.errors import InputError
 from edge_sparse.format.packing import dense
-from edge_sparse.plan import Model, Step, Tensor
+from edge_sparse.plan import DType, Model, Step, Tensor
 
 __all__ = ["attention", "embedding", "rms_norm", "rope", "take_last"]
 
 Array = npt.NDArray[Any]
+_LARGEST_F16 = np.float32(65504)
+#: Heads whose largest magnitude is below this count as zero, so that 127 / magnitude is finite.
+_SMALLEST_SCALED = np.float32(2.0**-100)
 
 
 def _position(memory: Memory, tensor: Tensor) -> int:
@@ -73,18 +76,18 @@ def attention(
     k_cache: Tensor,
     v_cache: Tensor,
     position: Tensor,
+    k_scales: Tensor | None = None,
+    v_scales: Tensor | None = None,
 ) -> Array:
     """Store this run's keys and values in the caches, then attend to everything up to each token."""
     first, tokens = _position(memory, position), len(memory.view(q))
     if first + tokens > k_cache.shape[0]:
         message = f"{tokens} tokens at position {first} exceed the {k_cache.shape[0]} of the cache"
         raise InputError("POSITION_RANGE", message, "start again, or convert with a larger context")
-    for new, cache in ((k, k_cache), (v, v_cache)):
-        memory.view(cache)[first : first + tokens] = memory.view(new)
     heads, kv_heads, width = (int(step.attributes[name]) for name in ("heads", "kv_heads", "head_dim"))
     keys, values = (
-        memory.view(cache)[: first + tokens].astype(np.float64).reshape(-1, kv_heads, width)
-        for cache in (k_cache, v_cache)
+        _cached(memory, new, cache, scales, first, tokens).reshape(-1, kv_heads, width)
+        for new, cache, scales in ((k, k_cache, k_scales), (v, v_cache, v_scales))
     )
     queries = memory.view(q).astype(np.float64).reshape(tokens, heads, width)
     result = np.empty_like(queries)
@@ -95,6 +98,25 @@ def attention(
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         result[:, head] = powers / powers.sum(axis=1, keepdims=True) @ values[:, shared]
     return result
+
+
+def _cached(memory: Memory, new: Tensor, cache: Tensor, scales: Tensor | None, first: int, tokens: int) -> Array:
+    """Store this run's rows in a cache and return what the cache holds up to them."""
+    rows, stored = memory.view(new), memory.view(cache)
+    end = first + tokens
+    if scales is None:
+        if cache.dtype is DType.F16:
+            rows = rows.clip(-_LARGEST_F16, _LARGEST_F16)
+        stored[first:end] = rows
+        return stored[:end].astype(np.float64)
+    heads = rows.reshape(tokens, scales.shape[1], -1)
+    largest = np.abs(heads).max(axis=2, keepdims=True)
+    largest[largest < _SMALLEST_SCALED] = 0
+    stored[first:end] = np.rint(heads * (np.float32(127) / np.where(largest, largest, np.inf))).reshape(tokens, -1)
+    factors = memory.view(scales)
+    factors[first:end] = largest[..., 0] / np.float32(127)
+    whole = stored[:end].reshape(end, scales.shape[1], -1).astype(np.float64)
+    return np.asarray(whole * factors[:end, :, None])
 
 
 def take_last(memory: Memory, model: Model, step: Step, x: Tensor, y: Tensor) -> Array:
