@@ -27,19 +27,21 @@ def symbol_length(plan: Plan, arrays: Arrays) -> int:
     return int(next(iter(lengths.values()), max(1, plan.symbol_max)))
 
 
-def check_numbers(model: Model, plan: Plan, arrays: Arrays, tokens: int) -> None:
-    """Check token ids against the vocabulary, and positions against the caches.
+def check_numbers(model: Model, plan: Plan, arrays: Arrays, tokens: int, state: npt.NDArray[np.uint8]) -> None:
+    """Check token ids against the vocabulary, and positions and windows against the caches.
 
     Raises
     ------
     InputError
-        ``TOKEN_RANGE`` or ``POSITION_RANGE``.
+        ``TOKEN_RANGE``, ``POSITION_RANGE`` or ``WINDOW_RANGE``.
     """
     for step in plan.steps:
         if step.op is Op.EMBEDDING:
             _check_ids(model, plan, step, arrays)
         elif step.op in _POSITIONS:
             _check_position(plan, step, arrays, tokens)
+        if step.op is Op.DELTA_ATTENTION:
+            _check_window(plan, step, arrays, tokens, state)
 
 
 #: Which input of an op is the position, and which one a cache (-1: none).
@@ -67,3 +69,20 @@ def _check_position(plan: Plan, step: Step, arrays: Arrays, tokens: int) -> None
     if position + tokens > capacity:
         message = f"{tokens} tokens at position {position} exceed the {capacity} of the cache"
         raise InputError("POSITION_RANGE", message, "start again, or convert with a larger context")
+
+
+def _check_window(plan: Plan, step: Step, arrays: Arrays, tokens: int, state: npt.NDArray[np.uint8]) -> None:
+    """Check the window against the room for exact keys, and the position against the tokens that were stored."""
+    numbers, exact, marks = (plan.tensors[step.inputs[index]] for index in (5, 6, 7))
+    position, window = (int(number) for number in np.asarray(arrays[numbers.name]).reshape(-1))
+    if window < 1:
+        raise InputError("WINDOW_RANGE", f"the window is {window} tokens", "ask for at least 1")
+    room = exact.shape[0] - 1 - int(step.attributes["sinks"])
+    needed = position % window + tokens
+    if needed > room:
+        message = f"a window of {window} tokens needs {needed} exact keys, there is room for {room}"
+        raise InputError("WINDOW_RANGE", message, "make the model with a larger window")
+    stored = int(state[marks.offset : marks.offset + 4].view("<i4")[0])
+    if position > stored:
+        message = f"position {position} leaves tokens out: {stored} are stored"
+        raise InputError("POSITION_RANGE", message, "go on from a position that was reached")

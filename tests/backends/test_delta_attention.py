@@ -1,5 +1,10 @@
 """DELTA_ATTENTION against a twin that knows no state: it sees the whole sequence and sums scores along the tokens."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +14,7 @@ from edge_sparse.format.delta_rules import mark_words
 from edge_sparse.plan import DType, Model, Op, Plan, Step, Storage, Tensor
 
 HEADS, KV_HEADS, CHUNK = 4, 2, 8
-BACKENDS = ["reference"]
+BACKENDS = ["reference", "numba"]
 
 
 def delta_model(head_dim, *, theta, sinks=0, ring=16, capacity=40, heads=HEADS, kv_heads=KV_HEADS, dtype=DType.F32):
@@ -168,3 +173,57 @@ def test_wrong_positions_are_named(backend, position, window, tokens, code):
     with pytest.raises(InputError) as error:
         session.run({**part, "position": np.array([position, window], np.int32)})
     assert error.value.code == code
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_nothing(threads):
+    arrays = sequence(36, 64)
+    model = delta_model(64, theta=0.5, sinks=1, dtype=DType.F16)
+    results = [
+        run_all(Session.from_model(model, backend="numba", threads=n), arrays, 3, (8, 8, 8, 1, 1, 8))
+        for n in (1, threads)
+    ]
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_state_is_that_of_the_reference():
+    arrays = sequence(30, 24)
+    model = delta_model(24, theta=0.5, sinks=2, ring=9, dtype=DType.F16)
+    sessions = [Session.from_model(model, backend=backend) for backend in BACKENDS]
+    for session in sessions:
+        run_all(session, arrays, 1, (8, 8, 8, 1))
+        run(session, arrays, 13, 1, 8)
+    for name in ("deltas", "v_cache", "exact_keys", "marks"):
+        first, second = (session.state(name) for session in sessions)
+        if name == "deltas":
+            # What lies behind the last change of a head is anything.
+            ends = sessions[0].state("marks").reshape(KV_HEADS, -1, mark_words(24))[:, 2 + 20, 0]
+            first, second = (
+                np.concatenate([row[:end] for row, end in zip(state.reshape(KV_HEADS, -1), ends, strict=True)])
+                for state in (first, second)
+            )
+        np.testing.assert_array_equal(first, second)
+
+
+def test_state_of_any_content_leads_nowhere_else():
+    arrays, random = sequence(40, 24), np.random.default_rng(2)
+    model = delta_model(24, theta=0.5, dtype=DType.F16)
+    guarded = Session.from_model(model, backend="numba")
+    for _ in range(20):
+        state = guarded._executor.state
+        state[:] = random.integers(0, 256, state.size, np.uint8)
+        guarded.state("marks").reshape(KV_HEADS, -1, 2)[:, 0, 0] = random.integers(32, 2**31)
+        run(guarded, arrays, int(random.integers(0, 32)), int(random.integers(1, 8)), 8)
+
+
+@pytest.mark.parametrize("target", ["haswell", "nehalem"])
+def test_narrower_processors(target):
+    features = {"haswell": "+avx,+avx2,+fma,+f16c", "nehalem": "+sse4.2"}[target]
+    code = (
+        "import numpy as np, test_delta_attention as t\n"
+        "t.test_equals_the_twin('numba', 24, t.DType.F16)\n"
+        "t.test_equals_the_twin('numba', 64, t.DType.F32)\n"
+    )
+    environment = {**os.environ, "NUMBA_CPU_NAME": target, "NUMBA_CPU_FEATURES": features}
+    environment["PYTHONPATH"] = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

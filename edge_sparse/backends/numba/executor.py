@@ -98,7 +98,7 @@ class NumbaExecutor:
             raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
         tensors = self._plan.tensors
         tokens = symbol_length(self._plan, inputs)
-        check_numbers(self._program.model, self._plan, inputs, tokens)
+        check_numbers(self._program.model, self._plan, inputs, tokens, self.state)
         # Kernels may write whole tiles of tokens, so outputs have room for the most.
         outputs = {
             tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs

@@ -9,6 +9,7 @@ import numpy as np
 from edge_sparse.backends.base import StepChoice
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.decoder_steps import DECODER_OPS, decoder_launches
+from edge_sparse.backends.numba.delta_attention import delta_attention_launches
 from edge_sparse.backends.numba.driver import DRIVER, emit_driver, emit_waiter
 from edge_sparse.backends.numba.dwconv import dwconv_launch
 from edge_sparse.backends.numba.elementwise import elementwise_launch
@@ -23,7 +24,7 @@ from edge_sparse.plan import Activation, Layout, Model, Op, Plan, Step, Storage,
 
 __all__ = ["NumbaProgram"]
 
-_KNOWN = {Op.SPMM, Op.DWCONV, Op.ADD, Op.MUL, Op.ACTIVATION, *LAUNCHERS, *DECODER_OPS}
+_KNOWN = {Op.SPMM, Op.DWCONV, Op.ADD, Op.MUL, Op.ACTIVATION, *LAUNCHERS, *DECODER_OPS, Op.DELTA_ATTENTION}
 
 
 class NumbaProgram:
@@ -55,6 +56,9 @@ class NumbaProgram:
         assert x is not None
         if step.op in DECODER_OPS:
             return decoder_launches(self.compiler, self.model, step, tensors, y)
+        if step.op is Op.DELTA_ATTENTION:
+            needed = [tensor for tensor in tensors if tensor is not None]
+            return delta_attention_launches(self.compiler, self.scratch, step, needed, y)
         if step.op is Op.SPMM:
             matrix = self.model.matrices[int(step.attributes["matrix"])]
             bias, residual = (*tensors[1:], None, None)[:2]
