@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from edge_sparse.errors import EdgeSparseError
 
 if TYPE_CHECKING:
+    from edge_sparse import llm
     from edge_sparse.plan import Model
     from edge_sparse.session import Session, load
     from edge_sparse.summary import inspect
     from edge_sparse.validation import validate
 
-__all__ = ["EdgeSparseError", "Model", "Session", "__version__", "convert", "inspect", "load", "validate"]
+__all__ = ["EdgeSparseError", "Model", "Session", "__version__", "convert", "inspect", "llm", "load", "validate"]
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,8 @@ if not TYPE_CHECKING:
     }
 
     def __getattr__(name):
+        if name == "llm":
+            return importlib.import_module(f"{__name__}.llm")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -52,4 +55,4 @@ if not TYPE_CHECKING:
         return value
 
     def __dir__():
-        return sorted({*globals(), *_HOMES})
+        return sorted({*globals(), *_HOMES, "llm"})
