@@ -14,6 +14,7 @@ from edge_sparse.backends.numba.driver import DRIVER, emit_driver, emit_waiter
 from edge_sparse.backends.numba.dwconv import dwconv_launch
 from edge_sparse.backends.numba.elementwise import elementwise_launch
 from edge_sparse.backends.numba.executor import NumbaExecutor
+from edge_sparse.backends.numba.integer_product import integer_launches, same_integers
 from edge_sparse.backends.numba.launch import Launch, address_of
 from edge_sparse.backends.numba.scalar_steps import LAUNCHERS, zero_border_launch
 from edge_sparse.backends.numba.scratch import Scratch
@@ -62,14 +63,26 @@ class NumbaProgram:
         if step.op is Op.SPMM:
             matrix = self.model.matrices[int(step.attributes["matrix"])]
             bias, residual = (*tensors[1:], None, None)[:2]
+            operands = (matrix, x, y, step.attributes, _epilogue(step), _constant(bias), residual)
+            if step.attributes["quantise_x"]:
+                quantised = self._quantised_before(step)
+                return integer_launches(self.compiler, self.scratch, *operands, quantised=quantised)
             # The kernel writes the border itself, while the pixels beside it are in the cache.
-            return spmm_launches(
-                self.compiler, matrix, x, y, step.attributes, _epilogue(step), _constant(bias), residual
-            )
+            return spmm_launches(self.compiler, *operands)
         launches = self._core(step, x, y, tensors[1:])
         if y.border and y.layout is not Layout.ROW_MAJOR:
             launches.append(zero_border_launch(self.compiler, y))
         return launches
+
+    def _quantised_before(self, step: Step) -> bool:
+        """Whether the step before this one left this step's x in the scratch memory, and runs apart from this one."""
+        number = next(index for index, other in enumerate(self.plan.steps) if other is step)
+        before = self.plan.steps[number - 1] if number else None
+        if before is None or before.op is not Op.SPMM or not before.attributes["quantise_x"]:
+            return False
+        alone = all(len(s.inputs) < 3 or s.inputs[2] < 0 for s in (before, step))
+        matrices = [self.model.matrices[int(s.attributes["matrix"])] for s in (before, step)]
+        return alone and before.inputs[0] == step.inputs[0] and same_integers(self.compiler, *matrices)
 
     def _core(self, step: Step, x: Tensor, y: Tensor, others: list[Tensor | None]) -> list[Launch]:
         if step.op is Op.DWCONV:

@@ -77,6 +77,45 @@ def spmm_launches(
     residual: Tensor | None = None,
 ) -> list[Launch]:
     """Return one launch per band of the matrix that holds any rows."""
+    if y.symbol_axis == 0:
+        return _by_tokens(compiler, matrix, x, y, attributes, epilogue, bias, residual)
+    return _launches(compiler, matrix, x, y, attributes, epilogue, bias, residual, 0)
+
+
+def _by_tokens(
+    compiler: KernelCompiler,
+    matrix: SparseMatrix,
+    x: Tensor,
+    y: Tensor,
+    attributes: Attributes,
+    epilogue: Epilogue,
+    bias: npt.NDArray[np.float32] | None,
+    residual: Tensor | None,
+) -> list[Launch]:
+    """Return launches for one token and launches for several, whose tiles all have one size."""
+    one = [t if t is None else replace(t, shape=(1, *t.shape[1:]), symbol_axis=-1) for t in (x, y, residual)]
+    assert one[0] is not None
+    assert one[1] is not None
+    single = _launches(compiler, matrix, one[0], one[1], attributes, epilogue, bias, one[2], 0)
+    single = [replace(launch, tokens=(1, 1)) for launch in single]
+    if y.shape[0] == 1:
+        return single
+    several = _launches(compiler, matrix, x, y, attributes, epilogue, bias, residual, y.shape[0])
+    # Each run takes either the first launches or the second; these wait as those do.
+    return single + [replace(launch, tokens=(2, 1 << 31)) for launch in several]
+
+
+def _launches(
+    compiler: KernelCompiler,
+    matrix: SparseMatrix,
+    x: Tensor,
+    y: Tensor,
+    attributes: Attributes,
+    epilogue: Epilogue,
+    bias: npt.NDArray[np.float32] | None,
+    residual: Tensor | None,
+    most_tokens: int,
+) -> list[Launch]:
     values, offsets = float_values(matrix), column_offsets(matrix, x, attributes)
     epilogue = replace(epilogue, bias=bias is not None, residual=residual is not None, border=bool(y.border))
     starts = matrix.starts
@@ -85,7 +124,7 @@ def spmm_launches(
     for band in matrix.bands:
         counts = np.diff(starts[strip : strip + band.strips + 1])
         first = int(starts[strip])
-        kernel, tiles, block = _tiling(compiler, band, epilogue, x, y, residual, attributes)
+        kernel, tiles, block = _tiling(compiler, band, epilogue, x, y, residual, attributes, most_tokens)
         chunks = _chunks(counts, -(-UNITS * block // max(1, tiles.count)))
         blocks = np.append(np.arange(0, tiles.count, block), tiles.count).astype(np.int64)
         row = 1 if y.layout is Layout.ROW_MAJOR else y.strides[1]
@@ -102,9 +141,12 @@ def spmm_launches(
             Argument.CHUNKS: chunks,
             Argument.CHUNK_COUNT: len(chunks) - 1,
         }
-        units = (len(blocks) - 1) * (len(chunks) - 1)
+        # Units of one block are neighbours, so the first blocks are the first units.
+        units = (1 if most_tokens else len(blocks) - 1) * (len(chunks) - 1)
+        unit_tokens = tiles.size * block if most_tokens else 0
         name = compiler.emit(kernel.name, kernel.emit)
-        launches.append(Launch(name, [arguments[a] for a in Argument], units, independent=bool(launches)))
+        table = [arguments[a] for a in Argument]
+        launches.append(Launch(name, table, units, independent=bool(launches), unit_tokens=unit_tokens))
         strip += band.strips
         value += int(starts[strip] - first) * band.group
     return launches
@@ -140,14 +182,20 @@ def _tiling(
     y: Tensor,
     residual: Tensor | None,
     attributes: Attributes,
+    most_tokens: int,
 ) -> tuple[SpmmKernel, Tiles, int]:
-    """Return the kernel of a band, its tiles, and how many tiles form a block."""
+    """Return the kernel of a band, its tiles, and how many tiles form a block.
+
+    With ``most_tokens`` all tiles have one size, so that the first n of them are the first n * size tokens.
+    """
     target = compiler.target
     if y.layout is Layout.CHW:
         rows, limit = spmm_chw.choose_tile(target, band.group)
         tiles = cut(_chw_runs(x, y, residual, attributes, target.lanes), limit, target.lanes, 1, (1, 1), y)
         return SpmmChw(band.group, tiles.size, tiles.mixed, epilogue, rows), tiles, 1
     lanes, vectors, limit = spmm_nhwc.choose_tile(target, band.group)
+    if most_tokens:
+        limit = max(size for size in range(1, limit + 1) if most_tokens % size == 0)
     if y.layout is Layout.ROW_MAJOR:
         pixel, runs = row_stride(x), [Run(0, 0, y.size // y.shape[-1] if y.shape else 1, 0, 0)]
         steps = (row_stride(y), 0 if residual is None else row_stride(residual))
@@ -158,6 +206,8 @@ def _tiling(
     tiles = cut(runs, limit, 1, pixel, steps, y)
     kernel = SpmmNhwc(band.group, tiles.size, tiles.mixed, epilogue, lanes, vectors, pixel)
     block = STREAMED_BLOCK_BYTES if attributes["strips_outermost"] else BLOCK_BYTES
+    if most_tokens:
+        return kernel, tiles, 1
     return kernel, tiles, max(1, block // (4 * pixel * tiles.size))
 
 

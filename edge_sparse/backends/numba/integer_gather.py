@@ -1,0 +1,116 @@
+"""A strip's kept columns of a quantised row, packed together, with the sums that correct the weights' zero point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_sparse.backends.numba.integer_dot import IntegerDot
+from edge_sparse.backends.numba.simd import KernelBuilder
+
+__all__ = ["gather_strip"]
+
+
+def gather_strip(
+    k: KernelBuilder,
+    dot: IntegerDot,
+    x: Any,
+    bitmap: Any,
+    words: int,
+    packed: Any,
+    sums: Any,
+    count: Any,
+    segment: int,
+    factor: int,
+) -> None:
+    """Write the kept bytes of x to ``packed``, zeros up to a multiple of 64 after them, and the sums of segments.
+
+    Parameters
+    ----------
+    x, packed : pointers to bytes
+        ``packed`` has room for 64 bytes after the kept ones.
+    bitmap : pointer to int64
+        ``words`` words that say which bytes are kept.
+    sums : pointer to int32
+        Receives ``factor`` times the sum of every ``segment`` kept bytes, unless ``factor`` is 0.
+    count : IR value
+        Number of kept bytes.
+    """
+    with k.reduce(0, words, [k.integer(0)]) as (word, carried, following):
+        source = k.at(x, k.b.mul(word, k.integer(64)))
+        mask = k.load_int(bitmap, word)
+        target = k.at(packed, carried[0])
+        if dot.compress:
+            following[0] = k.b.add(carried[0], _compress(k, source, mask, target))
+        else:
+            following[0] = _pick(k, source, mask, packed, carried[0])
+    if not dot.compress:
+        _clear(k, k.at(packed, count))
+    if factor:
+        _sum_segments(k, packed, sums, count, segment, factor)
+
+
+def _compress(k: KernelBuilder, source: Any, mask: Any, target: Any) -> Any:
+    """Pack the chosen of 64 bytes and zeros after them; return how many were chosen."""
+    b = k.b
+    kind, bits = k.ir.VectorType(k.i8, 64), k.ir.VectorType(k.i1, 64)
+    value = b.load(b.bitcast(source, kind.as_pointer()))
+    value.align = 1
+    zero = k.ir.Constant(kind, [0] * 64)
+    chosen = k.intrinsic("llvm.x86.avx512.mask.compress.v64i8", kind, value, zero, b.bitcast(mask, bits))
+    b.store(chosen, b.bitcast(target, kind.as_pointer())).align = 1
+    return k.intrinsic("llvm.ctpop.i64", k.i64, mask)
+
+
+def _pick(k: KernelBuilder, source: Any, mask: Any, packed: Any, at: Any) -> Any:
+    """Copy the chosen of 64 bytes one by one; return where the next one goes."""
+    b = k.b
+    before = b.block
+    head, body, done = (b.append_basic_block(name) for name in ("pick", "take", "picked"))
+    b.branch(head)
+    b.position_at_end(head)
+    left, place = b.phi(k.i64), b.phi(k.i64)
+    left.add_incoming(mask, before)
+    place.add_incoming(at, before)
+    b.cbranch(b.icmp_signed("!=", left, k.integer(0)), body, done)
+    b.position_at_end(body)
+    lowest = k.intrinsic("llvm.cttz.i64", k.i64, left, k.i1(1))
+    b.store(b.load(k.at(source, lowest)), k.at(packed, place))
+    left.add_incoming(b.and_(left, b.sub(left, k.integer(1))), body)
+    place.add_incoming(b.add(place, k.integer(1)), body)
+    b.branch(head)
+    b.position_at_end(done)
+    return place
+
+
+def _clear(k: KernelBuilder, target: Any) -> None:
+    kind = k.ir.VectorType(k.i8, 64)
+    k.b.store(k.ir.Constant(kind, [0] * 64), k.b.bitcast(target, kind.as_pointer())).align = 1
+
+
+def _sum_segments(k: KernelBuilder, packed: Any, sums: Any, count: Any, segment: int, factor: int) -> None:
+    b = k.b
+    width = 32 if segment % 32 == 0 else 8 if segment % 8 == 0 else 4
+    kind = k.ir.VectorType(k.i8, width)
+    segments = b.sdiv(b.add(count, k.integer(segment - 1)), k.integer(segment))
+    with k.loop(0, segments) as number:
+        first = b.mul(number, k.integer(segment))
+        # Only zeros lie between the last kept byte and the next multiple of the width.
+        last = k.minimum(b.add(first, k.integer(segment)), count)
+        with k.reduce(first, last, [k.i32(0)], width) as (i, carried, following):
+            part = b.load(b.bitcast(k.at(packed, i), kind.as_pointer()))
+            part.align = 1
+            following[0] = b.add(carried[0], _sum(k, part, width))
+        b.store(b.mul(carried[0], k.i32(factor)), k.at(sums, number))
+
+
+def _sum(k: KernelBuilder, part: Any, width: int) -> Any:
+    """Add signed bytes: as unsigned ones, which one instruction adds by eights."""
+    b = k.b
+    if width < 32:
+        wide = k.ir.VectorType(k.i32, width)
+        return k.intrinsic(f"llvm.vector.reduce.add.v{width}i32", k.i32, b.sext(part, wide))
+    quads = k.ir.VectorType(k.i64, 4)
+    unsigned = b.xor(part, k.ir.Constant(part.type, [128] * 32))
+    eights = k.intrinsic("llvm.x86.avx2.psad.bw", quads, unsigned, k.ir.Constant(part.type, [0] * 32))
+    total = k.intrinsic("llvm.vector.reduce.add.v4i64", k.i64, eights)
+    return b.sub(b.trunc(total, k.i32), k.i32(32 * 128))
