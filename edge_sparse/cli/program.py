@@ -11,19 +11,30 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from edge_sparse.cli import bench, convert, devices, inspect, run, validate
+from edge_sparse.cli import bench, chat, convert, devices, generate, inspect, perplexity, run, validate
 from edge_sparse.cli.console import Console, silence_stdout
 from edge_sparse.errors import EdgeSparseError, InputError, OutputFileError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: tuple[ModuleType, ...] = (convert, inspect, validate, run, bench, devices)
+COMMANDS: tuple[ModuleType, ...] = (
+    convert,
+    inspect,
+    validate,
+    run,
+    generate,
+    chat,
+    perplexity,
+    bench,
+    devices,
+)
 
 EPILOG = """\
 examples:
   edge-sparse convert model.pt2 -o model.egs --sparsity 0.8 --group gs4x1
   edge-sparse inspect model.egs
   edge-sparse run model.egs --image cat.jpg
+  edge-sparse generate llama.egs -p "Once upon a time" -n 200
   edge-sparse bench model.egs -t 1,2
 
 exit codes: 0 done, 1 unexpected failure, 2 invalid file, 3 wrong input or option, 4 backend or extra missing,
