@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from edge_sparse.benchmark import BenchmarkReport, Timing, benchmark
+from edge_sparse.cli.bench_decode import add_decode_arguments, decode_head, decode_tables
 from edge_sparse.cli.console import Console
 from edge_sparse.cli.run import add_session_arguments
 from edge_sparse.cli.text import Table, duration, printable, size
@@ -25,6 +26,13 @@ examples:
   edge-sparse bench model.egs                  one thread, 50 runs
   edge-sparse bench model.egs -t 1,2 --steps   two numbers of threads, and every step
   edge-sparse bench model.egs -r 500 -o csv    for a spreadsheet
+
+language models:
+  edge-sparse bench llama.egs --decode --depth 0,2048,8192 -t 1,2
+  edge-sparse bench llama.egs --decode --prefill 512 --cache f16
+
+A token reads all weights and the whole cache once: GB/s say how fast, and how much of what as many threads read at
+best. The caches are filled with random numbers, which takes no time and changes none.
 
 Close other programs first, and compare minima only within one run of this command.
 """
@@ -41,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--format", choices=("text", "md", "csv", "json"), default="text", help="form of the results"
     )
     add_session_arguments(parser)
+    add_decode_arguments(parser)
 
 
 def _counts(text: str) -> list[int]:
@@ -53,6 +62,9 @@ def _counts(text: str) -> list[int]:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Measure and print."""
     console.as_json = console.as_json or options.format == "json"
+    if options.decode:
+        decoded, decoded_tables = decode_tables(options, console)
+        return _print(decoded, decode_head(decoded), decoded_tables, options.format, console)
     with console.progress() as progress:
         report = benchmark(
             options.model,
@@ -64,20 +76,24 @@ def run(options: argparse.Namespace, console: Console) -> int:
             steps=options.steps,
             progress=progress,
         )
+    tables = [_timings(report), *(_steps(timing) for timing in report.timings if timing.steps)]
+    return _print(report, _head(report), tables, options.format, console)
+
+
+def _print(report: object, head: Iterable[str], tables: Sequence[Table], form: str, console: Console) -> int:
     console.document(report)
     if console.as_json:
         return 0
-    tables = [_timings(report), *(_steps(timing) for timing in report.timings if timing.steps)]
-    if options.format == "csv":
-        # The tables differ in their columns, so a spreadsheet gets only the last: steps where they were asked for.
+    if form == "csv":
+        # The tables differ in their columns, so a spreadsheet gets only the last ones: steps where they were asked for.
         for table in tables[1:] or tables:
             console.write(_csv(table))
         return 0
-    for line in _head(report):
+    for line in head:
         console.line(line)
     for table in tables:
         console.line()
-        if options.format == "md":
+        if form == "md":
             console.write(_markdown(table) + "\n")
         else:
             console.table(table)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_sparse.errors import InputError
 from edge_sparse.llm.attention import AttentionMode, with_attention
-from edge_sparse.llm.decode_timer import DecodeTimer, cache_bytes, weight_bytes
+from edge_sparse.llm.decode_timer import DecodeTimer, cache_bytes, is_language_model, weight_bytes
 from edge_sparse.machine import peak_memory_bytes, processor_name, usable_cores, versions
 from edge_sparse.plan import Model, Op
 
@@ -114,6 +114,8 @@ def decode_benchmark(
     begun = time.perf_counter()
     loaded, name = (model, "model") if isinstance(model, Model) else _read(Path(model))
     read_seconds = time.perf_counter() - begun
+    if not is_language_model(loaded):
+        raise InputError("NO_LANGUAGE_MODEL", f"{name} holds no language model", "leave out --decode")
     if attention:
         room = max(max(depths) + tokens + 2, prefill, *(plan.symbol_max for plan in loaded.plans))
         loaded = with_attention(loaded, attention, room)

@@ -7,11 +7,10 @@ from types import TracebackType
 
 import numpy as np
 
-from edge_sparse.errors import InputError
 from edge_sparse.plan import Model, Op, Plan, Storage
 from edge_sparse.session import Session
 
-__all__ = ["DecodeTimer", "cache_bytes", "weight_bytes"]
+__all__ = ["DecodeTimer", "cache_bytes", "is_language_model", "weight_bytes"]
 
 
 class DecodeTimer:
@@ -23,29 +22,21 @@ class DecodeTimer:
     Parameters
     ----------
     model : Model
-        With plan ``generate``, whose caches hold ``context`` tokens.
+        A language model; its caches hold ``context`` tokens.
     threads : int
     backend : str
     window : int
         Delta attention's window in tokens.
     seed : int
         Of cache contents and tokens.
-
-    Raises
-    ------
-    InputError
-        ``NO_LANGUAGE_MODEL``.
     """
 
     def __init__(
         self, model: Model, *, threads: int = 1, backend: str = "auto", window: int = 1, seed: int = 0
     ) -> None:
-        plans = {plan.name for plan in model.plans}
-        if "generate" not in plans or not state_tensors(model.plan("generate")):
-            raise InputError("NO_LANGUAGE_MODEL", "the file holds no language model", "leave out --decode")
         self.session = Session.from_model(model, backend=backend, threads=threads, plan="generate")
         plan = self.session.plan
-        self.context = plan.tensors[state_tensors(plan)[0]].shape[0]
+        self.context = cached_tokens(plan)
         self.chunk = plan.symbol_max
         self._random = np.random.default_rng(seed)
         self._vocabulary = plan.tensors[plan.outputs[0]].shape[-1]
@@ -100,10 +91,21 @@ class DecodeTimer:
         self.close()
 
 
+def is_language_model(model: Model) -> bool:
+    """Tell whether a model has a plan ``generate`` with caches."""
+    return any(plan.name == "generate" and state_tensors(plan) for plan in model.plans)
+
+
 def state_tensors(plan: Plan) -> list[int]:
     """Return the numbers of the tensors that a plan's attention steps keep, caches before their scales."""
     used = {number for step in plan.steps for number in step.inputs if number >= 0}
     return [number for number in sorted(used) if plan.tensors[number].storage is Storage.STATE]
+
+
+def cached_tokens(plan: Plan) -> int:
+    """Return how many tokens the caches hold: the rows of the values, which no attention stores in another form."""
+    tensors = [plan.tensors[number] for number in state_tensors(plan)]
+    return min(tensor.shape[0] for tensor in tensors if tensor.name.endswith("v_cache"))
 
 
 def weight_bytes(model: Model, plan: str = "generate") -> int:
@@ -120,4 +122,4 @@ def cache_bytes(model: Model, depth: int, plan: str = "generate") -> int:
     """Return the bytes of cache that exact attention reads for the token after ``depth`` others, its own included."""
     chosen = model.plan(plan)
     tensors = [chosen.tensors[number] for number in state_tensors(chosen)]
-    return sum((tensor.extent[1] - tensor.extent[0]) * (depth + 1) // tensor.shape[0] for tensor in tensors)
+    return sum(tensor.extent[1] - tensor.extent[0] for tensor in tensors) * (depth + 1) // cached_tokens(chosen)
