@@ -19,7 +19,17 @@ PLAIN = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"}
 def tensor(name, shape, storage, symbolic):
     size = 4 * int(np.prod(shape))
     axis = 0 if symbolic else -1
-    return Tensor(name, DType.F32, shape, Layout.ROW_MAJOR, storage, 0, row_major_strides(shape), extent=(0, size), symbol_axis=axis)
+    return Tensor(
+        name,
+        DType.F32,
+        shape,
+        Layout.ROW_MAJOR,
+        storage,
+        0,
+        row_major_strides(shape),
+        extent=(0, size),
+        symbol_axis=axis,
+    )
 
 
 def product(matrices, tokens, *, symbolic=True, bias=False, residual=False, activation=Activation.NONE, seed=0):
@@ -81,11 +91,11 @@ def check(model, tokens, threads=1):
     return kernels
 
 
-SHAPES = [(16, 8), (16, 64), (32, 63), (48, 65), (16, 100), (24, 136), (7, 33), (64, 512)]
+SHAPES = [(16, 8), (32, 63), (24, 136), (7, 33), (64, 512)]
 
 
 @pytest.mark.parametrize("dtype", [DType.S4, DType.S8])
-@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.95, 1.0])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 def test_products_equal_the_reference(rows, columns, dtype, sparsity):
     for group, segment in ((16, 32), (32, 64), (8, 8), (4, 0)):

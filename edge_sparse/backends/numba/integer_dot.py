@@ -38,11 +38,15 @@ class IntegerDot:
         """Part of a kernel's name."""
         return f"{'vnni' if self.vnni else 'maddubs'}{self.lanes}{'c' if self.compress else ''}"
 
-    def zero_point(self, dtype: DType) -> int:
-        """Return what the kernel's form of a stored weight exceeds its value by."""
+    def weight_offset(self, dtype: DType) -> int:
+        """Return what unsigned weights exceed their values by; 0 where they stay signed."""
         if dtype is DType.S4:
             return 8
         return 128 if self.vnni else 0
+
+    def x_offset(self, dtype: DType) -> int:
+        """Return what unsigned x exceeds its value by, where weights are signed; 0 where both are signed."""
+        return 128 if self.vnni or dtype is DType.S4 else 0
 
     def bytes_type(self, k: KernelBuilder) -> Any:
         """Return the type of the operands."""
@@ -68,31 +72,34 @@ class IntegerDot:
         word.align = 1
         return k.b.bitcast(k.splat(word, self.lanes), self.bytes_type(k))
 
-    def unsigned(self, k: KernelBuilder, weights: Any) -> Any:
-        """Return signed bytes in the kernel's form."""
-        return k.b.xor(weights, self.constant(k, 128)) if self.vnni else weights
+    def weights(self, k: KernelBuilder, stored: Any, dtype: DType, *, signed: bool) -> tuple[Any, ...]:
+        """Return the stored weights as bytes: one vector, or two for S4; unsigned ones exceed their values."""
+        if dtype is DType.S4:
+            low, high = self._nibbles(k, stored)
+            eight = self.constant(k, 8)
+            return (k.b.sub(low, eight), k.b.sub(high, eight)) if signed else (low, high)
+        return (stored if signed or not self.vnni else k.b.xor(stored, self.constant(k, 128)),)
 
-    def nibbles(self, k: KernelBuilder, pairs: Any) -> tuple[Any, Any]:
-        """Return the low and the high nibbles."""
+    def _nibbles(self, k: KernelBuilder, pairs: Any) -> tuple[Any, Any]:
         words = k.ir.VectorType(k.ir.IntType(16), 2 * self.lanes)
         shifted = k.b.lshr(k.b.bitcast(pairs, words), k.ir.Constant(words, [4] * (2 * self.lanes)))
         mask = self.constant(k, 15)
         return k.b.and_(pairs, mask), k.b.and_(k.b.bitcast(shifted, mask.type), mask)
 
-    def add(self, k: KernelBuilder, sums: Any, weights: Any, x: Any, dtype: DType) -> Any:
-        """Return sums + weights . x; weights in the kernel's form."""
+    def add(self, k: KernelBuilder, sums: Any, a: Any, c: Any, *, signed: bool = False) -> Any:
+        """Return sums + a . c of unsigned a, or of two ``signed`` operands (not with VNNI), and signed c."""
         bits = 32 * self.lanes
         if self.vnni:
-            return k.intrinsic(f"llvm.x86.avx512.vpdpbusd.{bits}", sums.type, sums, weights, x)
+            return k.intrinsic(f"llvm.x86.avx512.vpdpbusd.{bits}", sums.type, sums, a, c)
         words = k.ir.VectorType(k.ir.IntType(16), 2 * self.lanes)
         ssse3 = self.lanes == 4
-        if dtype is not DType.S4:
+        if signed:
             sign = "llvm.x86.ssse3.psign.b.128" if ssse3 else "llvm.x86.avx2.psign.b"
-            x = k.intrinsic(sign, x.type, x, weights)
-            weights = k.intrinsic(f"llvm.abs.v{4 * self.lanes}i8", weights.type, weights, k.i1(0))
+            c = k.intrinsic(sign, c.type, c, a)
+            a = k.intrinsic(f"llvm.abs.v{4 * self.lanes}i8", a.type, a, k.i1(0))
         multiply = "llvm.x86.ssse3.pmadd.ub.sw.128" if ssse3 else "llvm.x86.avx2.pmadd.ub.sw"
         gather = "llvm.x86.sse2.pmadd.wd" if ssse3 else "llvm.x86.avx2.pmadd.wd"
-        pairs = k.intrinsic(multiply, words, weights, x)
+        pairs = k.intrinsic(multiply, words, a, c)
         ones = k.ir.Constant(words, [1] * (2 * self.lanes))
         return k.b.add(sums, k.intrinsic(gather, sums.type, pairs, ones))
 

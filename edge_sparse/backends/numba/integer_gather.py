@@ -1,4 +1,4 @@
-"""A strip's kept columns of a quantised row, packed together, with the sums that correct the weights' zero point."""
+"""A strip's kept columns of quantised rows, packed together, and the sums that correct an offset of the weights."""
 
 from __future__ import annotations
 
@@ -7,50 +7,38 @@ from typing import Any
 from edge_sparse.backends.numba.integer_dot import IntegerDot
 from edge_sparse.backends.numba.simd import KernelBuilder
 
-__all__ = ["gather_strip"]
+__all__ = ["gather_strip", "sum_segments"]
 
 
 def gather_strip(
-    k: KernelBuilder,
-    dot: IntegerDot,
-    x: Any,
-    bitmap: Any,
-    words: int,
-    packed: Any,
-    sums: Any,
-    count: Any,
-    segment: int,
-    factor: int,
+    k: KernelBuilder, dot: IntegerDot, rows: list[Any], bitmap: Any, words: int, packed: list[Any], count: Any
 ) -> None:
-    """Write the kept bytes of x to ``packed``, zeros up to a multiple of 64 after them, and the sums of segments.
+    """Pack the kept bytes of some rows, and 64 zeros after them.
 
     Parameters
     ----------
-    x, packed : pointers to bytes
-        ``packed`` has room for 64 bytes after the kept ones.
+    rows, packed : list of pointers to bytes
+        Every packed row has room for 64 bytes after the kept ones.
     bitmap : pointer to int64
         ``words`` words that say which bytes are kept.
-    sums : pointer to int32
-        Receives ``factor`` times the sum of every ``segment`` kept bytes, unless ``factor`` is 0.
     count : IR value
         Number of kept bytes.
     """
     with k.reduce(0, words, [k.integer(0)]) as (word, carried, following):
-        source = k.at(x, k.b.mul(word, k.integer(64)))
+        place = k.b.mul(word, k.integer(64))
         mask = k.load_int(bitmap, word)
-        target = k.at(packed, carried[0])
-        if dot.compress:
-            following[0] = k.b.add(carried[0], _compress(k, source, mask, target))
-        else:
-            following[0] = _pick(k, source, mask, packed, carried[0])
-    if not dot.compress:
-        _clear(k, k.at(packed, count))
-    if factor:
-        _sum_segments(k, packed, sums, count, segment, factor)
+        for row, target in zip(rows, packed, strict=True):
+            if dot.compress:
+                _compress(k, k.at(row, place), mask, k.at(target, carried[0]))
+            else:
+                _pick(k, k.at(row, place), mask, target, carried[0])
+        following[0] = k.b.add(carried[0], k.intrinsic("llvm.ctpop.i64", k.i64, mask))
+    for target in packed:
+        _clear(k, k.at(target, count))
 
 
-def _compress(k: KernelBuilder, source: Any, mask: Any, target: Any) -> Any:
-    """Pack the chosen of 64 bytes and zeros after them; return how many were chosen."""
+def _compress(k: KernelBuilder, source: Any, mask: Any, target: Any) -> None:
+    """Pack the chosen of 64 bytes and zeros after them."""
     b = k.b
     kind, bits = k.ir.VectorType(k.i8, 64), k.ir.VectorType(k.i1, 64)
     value = b.load(b.bitcast(source, kind.as_pointer()))
@@ -58,11 +46,10 @@ def _compress(k: KernelBuilder, source: Any, mask: Any, target: Any) -> Any:
     zero = k.ir.Constant(kind, [0] * 64)
     chosen = k.intrinsic("llvm.x86.avx512.mask.compress.v64i8", kind, value, zero, b.bitcast(mask, bits))
     b.store(chosen, b.bitcast(target, kind.as_pointer())).align = 1
-    return k.intrinsic("llvm.ctpop.i64", k.i64, mask)
 
 
-def _pick(k: KernelBuilder, source: Any, mask: Any, packed: Any, at: Any) -> Any:
-    """Copy the chosen of 64 bytes one by one; return where the next one goes."""
+def _pick(k: KernelBuilder, source: Any, mask: Any, packed: Any, at: Any) -> None:
+    """Copy the chosen of 64 bytes one by one."""
     b = k.b
     before = b.block
     head, body, done = (b.append_basic_block(name) for name in ("pick", "take", "picked"))
@@ -79,7 +66,6 @@ def _pick(k: KernelBuilder, source: Any, mask: Any, packed: Any, at: Any) -> Any
     place.add_incoming(b.add(place, k.integer(1)), body)
     b.branch(head)
     b.position_at_end(done)
-    return place
 
 
 def _clear(k: KernelBuilder, target: Any) -> None:
@@ -87,7 +73,8 @@ def _clear(k: KernelBuilder, target: Any) -> None:
     k.b.store(k.ir.Constant(kind, [0] * 64), k.b.bitcast(target, kind.as_pointer())).align = 1
 
 
-def _sum_segments(k: KernelBuilder, packed: Any, sums: Any, count: Any, segment: int, factor: int) -> None:
+def sum_segments(k: KernelBuilder, packed: Any, sums: Any, count: Any, segment: int, factor: int) -> None:
+    """Write ``factor`` times the sum of every ``segment`` packed bytes; zeros must follow the last one."""
     b = k.b
     width = 32 if segment % 32 == 0 else 8 if segment % 8 == 0 else 4
     kind = k.ir.VectorType(k.i8, width)

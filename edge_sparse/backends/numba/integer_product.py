@@ -43,13 +43,18 @@ def _dots(compiler: KernelCompiler, matrix: SparseMatrix) -> list[IntegerDot] | 
     return found if fits and len(found) == len(dots) else None
 
 
+def _offsets(dots: list[IntegerDot], dtype: DType) -> tuple[int, int]:
+    """Return the offsets of weights and of x, which are those of all bands."""
+    return dots[0].weight_offset(dtype), dots[0].x_offset(dtype)
+
+
 def same_integers(compiler: KernelCompiler, a: SparseMatrix, b: SparseMatrix) -> bool:
     """Return whether two products of one x can share its quantised rows and their sums."""
     forms = []
     for matrix in (a, b):
         dots = _dots(compiler, matrix)
-        zero_points = set() if dots is None else {dot.zero_point(matrix.dtype) for dot in dots}
-        forms.append((matrix.columns, matrix.segment, dots is None, zero_points))
+        offsets = None if dots is None else _offsets(dots, matrix.dtype)
+        forms.append((matrix.columns, matrix.segment, offsets))
     return forms[0] == forms[1]
 
 
@@ -85,13 +90,11 @@ def integer_launches(
         first = Launch(name, [address_of(x), row_stride(x), place], units, unit_tokens=unit_tokens)
         rest = spmm_launches(compiler, matrix, rounded, y, attributes, epilogue, bias, residual)
         return rest if quantised else [first, *rest]
-    zero_point = dots[0].zero_point(matrix.dtype)
     segment = matrix.segment or -(-matrix.columns // 64) * 64
     segments = -(-matrix.columns // segment)
     places = scratch.places(rows * quantised_stride(matrix.columns), 4 * rows, 4 * rows * segments)
     launches = []
     if not quantised:
-        kernel = QuantiseRows(matrix.columns, segment if zero_point else 0, zero_point)
         arguments: dict[QuantiseArgument, Value] = {
             QuantiseArgument.X: address_of(x),
             QuantiseArgument.X_STRIDE: row_stride(x),
@@ -99,11 +102,21 @@ def integer_launches(
             QuantiseArgument.SCALES: places[1],
             QuantiseArgument.SUMS: places[2],
         }
-        name = compiler.emit(kernel.name, kernel.emit)
+        weight_offset, x_offset = _offsets(dots, matrix.dtype)
+        one = QuantiseRows(matrix.columns, segment if weight_offset else 0, weight_offset, 0)
+        several = QuantiseRows(matrix.columns, 0, 0, x_offset)
         table = [arguments[a] for a in QuantiseArgument]
-        launches.append(Launch(name, table, units, unit_tokens=unit_tokens))
+        for kernel, runs in ((one, (1, 1)), (several, (2, 1 << 31))):
+            if y.symbol_axis == 0 or runs[0] <= rows <= runs[1]:
+                name = compiler.emit(kernel.name, kernel.emit)
+                launches.append(Launch(name, table, units, unit_tokens=unit_tokens, tokens=_runs(y, runs)))
     epilogue = replace(epilogue, bias=bias is not None, residual=residual is not None)
     return launches + _bands(compiler, matrix, dots, places, y, epilogue, bias, residual, quantised)
+
+
+def _runs(y: Tensor, runs: tuple[int, int]) -> tuple[int, int]:
+    """Return the runs that a launch is for; without a symbol it is there because it fits."""
+    return runs if y.symbol_axis == 0 else (1, 1 << 31)
 
 
 def _bands(
@@ -147,9 +160,8 @@ def _bands(
             IntegerArgument.TOKENS: TOKENS if y.symbol_axis == 0 else y.size // matrix.rows,
         }
         for tiles, runs in _token_tiles(compiler, matrix, band.group // dot.lanes, y):
-            kernel = SpmmInteger(
-                matrix.dtype, band.group, matrix.columns, matrix.segment, bitmap is not None, dot, tiles, epilogue
-            )
+            form = (matrix.dtype, band.group, matrix.columns, matrix.segment, bitmap is not None)
+            kernel = SpmmInteger(*form, dot, tiles, tiles != (1,), epilogue)
             name = compiler.emit(kernel.name, kernel.emit)
             waits = not launches and not quantised
             table = [arguments[a] for a in IntegerArgument]
@@ -169,9 +181,13 @@ def _token_tiles(
     if matrix.kept is not None:
         most = min(most, STACK_BYTES // quantised_stride(matrix.columns))
     several = tuple(dict.fromkeys(min(tile, most) for tile in tiles))
-    if y.symbol_axis != 0:
-        return [(several, (1, 1 << 31))]
-    return [((1,), (1, 1)), (several, (2, 1 << 31))]
+    if several == (1,):
+        # The code for several tokens is known by its tiles.
+        several = (2, 1)
+    choices = [((1,), (1, 1)), (several, (2, 1 << 31))]
+    if y.symbol_axis == 0:
+        return choices
+    return [(choices[y.size > matrix.rows][0], (1, 1 << 31))]
 
 
 def _words(matrix: SparseMatrix) -> npt.NDArray[np.uint64]:

@@ -71,17 +71,18 @@ class QuantiseRows:
     """Emitter of one kernel; work units are rows.
 
     ``SCALES`` receives m / 127 of every row. With ``segment`` > 0, ``SUMS`` receives ``-zero_point`` times the sum of
-    every so many integers, int32 of shape (rows, segments).
+    every so many integers, int32 of shape (rows, segments). ``offset`` is added to the integers that are stored.
     """
 
     columns: int
     segment: int
     zero_point: int
+    offset: int
 
     @property
     def name(self) -> str:
         """Name of the kernel; it tells everything that the code depends on."""
-        return f"quantise_rows_c{self.columns}_s{self.segment}_z{self.zero_point}"
+        return f"quantise_rows_c{self.columns}_s{self.segment}_z{self.zero_point}_o{self.offset}"
 
     def emit(self, k: KernelBuilder) -> None:
         """Write the kernel."""
@@ -111,7 +112,9 @@ class QuantiseRows:
     def _store(self, k: KernelBuilder, x: Any, inverse: Any, q: Any, lanes: int) -> None:
         b = k.b
         small = k.i8 if lanes == 1 else k.ir.VectorType(k.i8, lanes)
-        b.store(b.trunc(rounded(k, x, inverse, lanes), small), b.bitcast(q, small.as_pointer())).align = 1
+        value = b.trunc(rounded(k, x, inverse, lanes), small)
+        offset = k.i8(self.offset) if lanes == 1 else k.ir.Constant(small, [self.offset] * lanes)
+        b.store(b.add(value, offset), b.bitcast(q, small.as_pointer())).align = 1
 
     def _sums(self, k: KernelBuilder, q: Any, sums: Any, segments: int) -> None:
         """Sum the integers of every segment; the row is zero beyond its columns."""

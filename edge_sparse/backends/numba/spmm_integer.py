@@ -2,7 +2,11 @@
 
 A strip's weights pass once while all tokens are computed: for every tile of tokens, the strip's kept columns of the
 quantised rows are packed together (not for dense matrices), then every ``segment`` columns are summed in integers and
-added to float32 sums with the segment's scales. The weights' zero point is corrected where an integer sum begins.
+added to float32 sums with the segment's scales.
+
+Instructions multiply unsigned by signed bytes. For one token weights are unsigned, and every integer sum begins with
+minus their offset times the sum of x; for several tokens x is unsigned, and it begins with minus x's offset times the
+sum of the weights, which all tokens share.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_sparse.backends.numba.integer_dot import IntegerDot
-from edge_sparse.backends.numba.integer_gather import gather_strip
+from edge_sparse.backends.numba.integer_gather import gather_strip, sum_segments
 from edge_sparse.backends.numba.quantise_rows import quantised_stride
 from edge_sparse.backends.numba.simd import KernelBuilder
 from edge_sparse.backends.numba.spmm_kernel import Epilogue
@@ -56,6 +60,8 @@ class SpmmInteger:
     ----------
     token_tiles : tuple of int
         Tokens that are computed together, the most first; the last is 1.
+    several : bool
+        Whether the code is for several tokens.
     """
 
     dtype: DType
@@ -65,6 +71,7 @@ class SpmmInteger:
     sparse: bool
     dot: IntegerDot
     token_tiles: tuple[int, ...]
+    several: bool
     epilogue: Epilogue
 
     @property
@@ -74,7 +81,7 @@ class SpmmInteger:
         kind = "sparse" if self.sparse else "dense"
         return (
             f"spmm_{self.dtype.name.lower()}_gs{self.group}x1_rows_{kind}_c{self.columns}_s{self.segment}"
-            f"_t{tiles}_{self.dot.name}_{self.epilogue.name}"
+            f"_t{tiles}{'s' if self.several else ''}_{self.dot.name}_{self.epilogue.name}"
         )
 
     @property
@@ -87,38 +94,30 @@ class SpmmInteger:
         """Vectors of rows."""
         return self.group // self.dot.lanes
 
+    @property
+    def _segments(self) -> int:
+        return -(-self.columns // self.segment) if self.segment else 1
+
+    @property
+    def _offset(self) -> int:
+        return self.dot.x_offset(self.dtype) if self.several else self.dot.weight_offset(self.dtype)
+
     def emit(self, k: KernelBuilder) -> None:
         """Write the kernel."""
+        stride, tile = quantised_stride(self.columns), self.token_tiles[0]
+        packed = self._stack(k, k.i8, tile * stride) if self.sparse else None
+        own = self.several or self.sparse
+        sums = self._stack(k, k.i32, self._segments * self.group) if own and self._offset else None
         with k.loop(k.begin, k.end) as strip:
             record = k.at(k.pointer(IntegerArgument.STRIPS, k.i64), k.b.mul(strip, k.integer(3)))
             granules = k.b.mul(k.load_int(record, 0), k.integer(4 * self.group))
             values = k.at(k.pointer(IntegerArgument.VALUES, k.i8), granules)
-            scales = k.at(
-                k.pointer(IntegerArgument.SCALES, k.f16), k.b.mul(k.load_int(record, 1), k.integer(self.group))
-            )
-            count = k.load_int(record, 2)
-            self._over_tokens(k, strip, (values, scales, count))
-
-    def _over_tokens(self, k: KernelBuilder, strip: Any, weights: tuple[Any, Any, Any]) -> None:
-        """Cover all tokens with the largest tiles that fit; the last tile moves back and computes some again."""
-        b, tokens = k.b, k.arg(IntegerArgument.TOKENS)
-        buffer = gathered = None
-        if self.sparse:
-            stride = quantised_stride(self.columns)
-            buffer = self._stack(k, k.i8, self.token_tiles[0] * stride)
-            gathered = self._stack(k, k.i32, self.token_tiles[0] * (self._segments + 8))
-        upper: Any = None
-        for tile in self.token_tiles:
-            fits = b.icmp_signed(">=", tokens, k.integer(tile))
-            chosen = fits if upper is None else b.and_(fits, b.icmp_signed("<", tokens, k.integer(upper)))
-            upper = tile
-            with b.if_then(chosen), k.loop(0, tokens, tile) as at:
-                first = k.minimum(at, b.sub(tokens, k.integer(tile)))
-                self._tile(k, strip, weights, first, tile, buffer, gathered)
-
-    @property
-    def _segments(self) -> int:
-        return -(-self.columns // self.segment) if self.segment else 1
+            first = k.b.mul(k.load_int(record, 1), k.integer(self.group))
+            scales = k.at(k.pointer(IntegerArgument.SCALES, k.f16), first)
+            weights = (values, scales, k.load_int(record, 2))
+            if self.several and sums is not None:
+                self._sum_weights(k, values, weights[2], sums)
+            self._over_tokens(k, strip, weights, packed, sums)
 
     def _stack(self, k: KernelBuilder, kind: Any, count: int) -> Any:
         with k.b.goto_entry_block():
@@ -126,33 +125,60 @@ class SpmmInteger:
         memory.align = 64
         return memory
 
+    def _sum_weights(self, k: KernelBuilder, values: Any, count: Any, sums: Any) -> None:
+        """Write minus the offset of x times the sum of the weights of every segment and row."""
+        b, lanes = k.b, self.dot.lanes
+        granules = b.sdiv(b.add(count, k.integer(self.granule - 1)), k.integer(self.granule))
+        length = k.integer(self.segment // self.granule) if self.segment else granules
+        segments = b.sdiv(b.add(granules, b.sub(length, k.integer(1))), k.maximum(length, k.integer(1)))
+        zero = k.ir.Constant(self.dot.sums_type(k), [0] * lanes)
+        with k.loop(0, segments) as segment:
+            first = b.mul(segment, length)
+            with k.reduce(first, k.minimum(b.add(first, length), granules), [zero] * self.vectors) as (
+                g,
+                carried,
+                after,
+            ):
+                place = k.at(values, b.mul(g, k.integer(4 * self.group)))
+                for vector in range(self.vectors):
+                    stored = self.dot.load(k, k.at(place, vector * 4 * lanes))
+                    total = carried[vector]
+                    for part in self.dot.weights(k, stored, self.dtype, signed=True):
+                        total = self.dot.add(k, total, self.dot.constant(k, self._offset), part)
+                    after[vector] = total
+            for vector in range(self.vectors):
+                place = k.at(sums, b.mul(segment, k.integer(self.group)), vector * lanes)
+                b.store(b.sub(zero, carried[vector]), b.bitcast(place, zero.type.as_pointer())).align = 4
+
+    def _over_tokens(self, k: KernelBuilder, strip: Any, weights: tuple[Any, Any, Any], packed: Any, sums: Any) -> None:
+        """Cover all tokens with the largest tiles that fit; the last tile moves back and computes some again."""
+        b, tokens = k.b, k.arg(IntegerArgument.TOKENS)
+        upper: Any = None
+        for tile in self.token_tiles:
+            fits = b.icmp_signed(">=", tokens, k.integer(tile))
+            chosen = fits if upper is None else b.and_(fits, b.icmp_signed("<", tokens, k.integer(upper)))
+            upper = tile
+            with b.if_then(chosen), k.loop(0, tokens, tile) as at:
+                first = k.minimum(at, b.sub(tokens, k.integer(tile)))
+                self._tile(k, strip, weights, first, tile, packed, sums)
+
     def _tile(
-        self, k: KernelBuilder, strip: Any, weights: tuple[Any, Any, Any], first: Any, tile: int, buffer: Any, sums: Any
+        self, k: KernelBuilder, strip: Any, weights: tuple[Any, Any, Any], first: Any, tile: int, packed: Any, sums: Any
     ) -> None:
         b, stride = k.b, quantised_stride(self.columns)
-        values, scales, count = weights
+        count = weights[2]
         x = k.at(k.pointer(IntegerArgument.INTEGERS, k.i8), b.mul(first, k.integer(stride)))
-        zero_point = self.dot.zero_point(self.dtype)
         if self.sparse:
             words = -(-self.columns // 64)
             bitmap = k.at(k.pointer(IntegerArgument.BITMAP, k.i64), b.mul(strip, k.integer(words)))
-            for token in range(tile):
-                gather_strip(
-                    k,
-                    self.dot,
-                    k.at(x, token * stride),
-                    bitmap,
-                    words,
-                    k.at(buffer, token * stride),
-                    k.at(sums, token * self._segments),
-                    count,
-                    self.segment or stride - 64,
-                    -zero_point,
-                )
-            x = buffer
-        elif zero_point:
+            rows, targets = ([k.at(base, token * stride) for token in range(tile)] for base in (x, packed))
+            gather_strip(k, self.dot, rows, bitmap, words, targets, count)
+            if not self.several and sums is not None:
+                sum_segments(k, packed, sums, count, self.segment or stride - 64, -self._offset)
+            x = packed
+        elif not self.several and self._offset:
             sums = k.at(k.pointer(IntegerArgument.SUMS, k.i32), b.mul(first, k.integer(self._segments)))
-        totals = self._strip(k, values, scales, count, x, sums if zero_point else None, tile)
+        totals = self._strip(k, *weights, x, sums, tile)
         self._finish(k, strip, first, tile, totals)
 
     # --- the sums of one strip --------------------------------------------------------------------------------------
@@ -209,14 +235,18 @@ class SpmmInteger:
         return list(carried)
 
     def _start(self, k: KernelBuilder, sums: Any, segment: Any, tile: int) -> list[Any]:
-        """Return the integer sums that correct the zero point of a segment."""
+        """Return the integer sums with which a segment begins."""
+        b, kind = k.b, self.dot.sums_type(k)
         if sums is None:
-            return [k.ir.Constant(self.dot.sums_type(k), [0] * self.dot.lanes)] * (tile * self.vectors)
-        result = []
-        for token in range(tile):
-            correction = k.b.load(k.at(sums, segment, token * self._segments))
-            result += [k.splat(correction, self.dot.lanes)] * self.vectors
-        return result
+            return [k.ir.Constant(kind, [0] * self.dot.lanes)] * (tile * self.vectors)
+        if not self.several:
+            return [k.splat(b.load(k.at(sums, segment)), self.dot.lanes)] * self.vectors
+        vectors = []
+        for vector in range(self.vectors):
+            place = k.at(sums, b.mul(segment, k.integer(self.group)), vector * self.dot.lanes)
+            vectors.append(b.load(b.bitcast(place, kind.as_pointer())))
+            vectors[-1].align = 4
+        return vectors * tile
 
     def _granules(self, k: KernelBuilder, at: Any, x: Any, count: Any, integers: list[Any], tile: int) -> list[Any]:
         b = k.b
@@ -231,13 +261,12 @@ class SpmmInteger:
         k.prefetch(k.at(at, PREFETCH_BYTES))
         for vector in range(self.vectors):
             stored = self.dot.load(k, k.at(at, vector * 4 * self.dot.lanes))
-            nibbles = self.dtype is DType.S4
-            parts = self.dot.nibbles(k, stored) if nibbles else (self.dot.unsigned(k, stored),)
-            for position, part in enumerate(parts):
+            for position, part in enumerate(self.dot.weights(k, stored, self.dtype, signed=self.several)):
                 for token in range(tile):
                     four = self.dot.broadcast(k, k.at(x, token * stride + 4 * position))
+                    operands = (four, part) if self.several and self._offset else (part, four)
                     place = token * self.vectors + vector
-                    result[place] = self.dot.add(k, result[place], part, four, self.dtype)
+                    result[place] = self.dot.add(k, result[place], *operands, signed=not self._offset)
         return result
 
     def _scaled(self, k: KernelBuilder, scales: Any, integers: list[Any], totals: list[Any]) -> list[Any]:
