@@ -27,7 +27,8 @@ def test_version_and_help_of_everything(cli):
 
 
 def test_every_command_of_the_requirements_is_there():
-    assert set(NAMES) == {"convert", "inspect", "validate", "run", "bench", "devices"}
+    image = {"convert", "inspect", "validate", "run", "bench", "devices"}
+    assert set(NAMES) == image | {"generate", "chat", "perplexity"}
 
 
 @pytest.mark.parametrize(
