@@ -60,10 +60,9 @@ def make_folder(folder, kind="Llama", *, dtype=None, shard="50GB", **settings):
         for name, parameter in model.named_parameters():
             if name.endswith("bias") or "norm" in name:
                 parameter += 0.3 * torch.randn_like(parameter)
-    if dtype is not None:
-        model = model.to(dtype)
-    model.save_pretrained(folder, max_shard_size=shard)
-    return model.float()
+    (model if dtype is None else model.to(dtype)).save_pretrained(folder, max_shard_size=shard)
+    # Read again, since a conversion to half precision rounds the rotary embedding's table too.
+    return type(model).from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def expected_logits(model, ids):
