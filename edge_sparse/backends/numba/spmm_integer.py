@@ -25,7 +25,7 @@ from edge_sparse.plan import DType
 __all__ = ["IntegerArgument", "SpmmInteger"]
 
 #: Bytes ahead of the weights in use that are asked for: DRAM answers while this many are computed.
-PREFETCH_BYTES = 2048
+PREFETCH_BYTES = 8192
 #: Granules of a segment that are written out; longer segments loop.
 _UNROLLED = 16
 
