@@ -70,7 +70,7 @@ def _library(tokenizer: Tokenizer) -> Any:
             raise FileFormatError("TOKENIZER_VALUES", message, "convert the model again")
     model = models.BPE(vocabulary, merges, ignore_merges=tokenizer.whole_words)
     library: Any = tokenizers.Tokenizer(model)
-    if tokenizer.normaliser is Normaliser.NFC:
+    if tokenizer.normaliser == Normaliser.NFC:
         library.normalizer = normalizers.NFC()
     cuts = [pre_tokenizers.Split(tokenizers.Regex(cut), "isolated") for cut in CUTS[tokenizer.pre_tokenizer]]
     library.pre_tokenizer = pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(False, use_regex=False)])
