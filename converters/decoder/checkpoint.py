@@ -15,7 +15,7 @@ from edge_sparse.errors import ConvertError
 __all__ = ["Checkpoint", "StoredTensor"]
 
 #: Weights that are read at once.
-_BLOCK = 1 << 23
+_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
