@@ -12,7 +12,7 @@ __all__ = ["MEMORY_LIMIT", "OUTPUT_LIMIT", "SECONDS_LIMIT", "main"]
 #: Characters of a prompt, bytes of address space, and seconds of processor time that a template may take.
 OUTPUT_LIMIT = 1_000_000
 MEMORY_LIMIT = 1 << 30
-SECONDS_LIMIT = 5
+SECONDS_LIMIT = 2
 
 
 def main() -> None:
