@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edge_sparse.backends.numba.attention import attention_launches
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.embedding import embedding_launch, take_last_launch
 from edge_sparse.backends.numba.launch import Launch
@@ -15,7 +16,7 @@ from edge_sparse.plan import Model, Op, Step, Tensor
 __all__ = ["DECODER_OPS", "decoder_launches"]
 
 #: The op codes that ``decoder_launches`` knows.
-DECODER_OPS = frozenset({Op.EMBEDDING, Op.RMS_NORM, Op.ROPE, Op.TAKE_LAST})
+DECODER_OPS = frozenset({Op.EMBEDDING, Op.RMS_NORM, Op.ROPE, Op.ATTENTION, Op.TAKE_LAST})
 
 
 def decoder_launches(
@@ -36,6 +37,8 @@ def decoder_launches(
         table = inputs[1] if len(inputs) > 1 else None
         matrix = None if table is not None else model.matrices[int(step.attributes["matrix"])]
         return [embedding_launch(compiler, _there(step, inputs[0]), y, table, matrix)]
+    if step.op is Op.ATTENTION:
+        return attention_launches(compiler, step, inputs, y)
     needed = [_there(step, tensor) for tensor in inputs]
     if step.op is Op.RMS_NORM:
         return [rms_norm_launch(compiler, needed[0], y, needed[1], float(step.attributes["epsilon"]))]
