@@ -137,7 +137,7 @@ class DeltaSparsity:
     """Which share of the stored keys did not change, the mean over all layers, kv heads, tokens and elements.
 
     ``outside`` counts the ``tokens`` before the block of the last query, which are read as changes; ``of_all`` is
-    ``outside`` times the share of those tokens of all ``stored``, 1 - w/n for a last block of w. ``layers`` holds
+    ``outside`` times 1 - w/n for a window of w of the n tokens ``stored``, as DeltaLLM counts. ``layers`` holds
     ``outside`` for every layer. They count elements of keys only: values are stored and read whole.
     """
 
@@ -162,4 +162,4 @@ def delta_sparsity(session: Session, window: int) -> DeltaSparsity:
         kept = float(marks[:, 1 + outside, 0].mean()) if outside else 0.0
         layers.append(1 - kept / max(1, outside * int(step.attributes["head_dim"])) if outside else 0.0)
     mean = sum(layers) / max(1, len(layers))
-    return DeltaSparsity(stored, outside, mean, mean * outside / max(1, stored), tuple(layers))
+    return DeltaSparsity(stored, outside, mean, mean * max(0.0, 1 - window / max(1, stored)), tuple(layers))
