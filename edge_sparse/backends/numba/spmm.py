@@ -18,7 +18,7 @@ from edge_sparse.backends.numba.spmm_nhwc import SpmmNhwc
 from edge_sparse.backends.numba.tiles import Run, Tiles, cut
 from edge_sparse.errors import BackendError
 from edge_sparse.format import packing
-from edge_sparse.plan import Band, Layout, SparseMatrix, Tensor
+from edge_sparse.plan import Band, DType, Layout, SparseMatrix, Tensor
 
 __all__ = ["column_offsets", "float_values", "spmm_launches"]
 
@@ -64,6 +64,12 @@ def column_offsets(matrix: SparseMatrix, x: Tensor, attributes: Attributes) -> n
     result = np.zeros(offsets.size + PREFETCH_DISTANCE, np.int32)
     result[: offsets.size] = offsets
     return result
+
+
+def _first_strip(matrix: SparseMatrix) -> SparseMatrix:
+    """Return the first strip of a dense matrix, whose columns all the others keep too."""
+    group = matrix.bands[0].group
+    return replace(matrix, rows=group, bands=(Band(0, group, group),), counts=matrix.counts[:1])
 
 
 def spmm_launches(
@@ -116,7 +122,10 @@ def _launches(
     residual: Tensor | None,
     most_tokens: int,
 ) -> list[Launch]:
-    values, offsets = float_values(matrix), column_offsets(matrix, x, attributes)
+    rows = y.layout is Layout.ROW_MAJOR
+    half, dense = rows and matrix.dtype is DType.F16, rows and matrix.kept is None
+    values = matrix.values if half else float_values(matrix)
+    offsets = column_offsets(_first_strip(matrix) if dense else matrix, x, attributes)
     epilogue = replace(epilogue, bias=bias is not None, residual=residual is not None, border=bool(y.border))
     starts = matrix.starts
     launches: list[Launch] = []
@@ -125,13 +134,15 @@ def _launches(
         counts = np.diff(starts[strip : strip + band.strips + 1])
         first = int(starts[strip])
         kernel, tiles, block = _tiling(compiler, band, epilogue, x, y, residual, attributes, most_tokens)
+        if isinstance(kernel, SpmmNhwc):
+            kernel = replace(kernel, half=half, dense=dense)
         chunks = _chunks(counts, -(-UNITS * block // max(1, tiles.count)))
         blocks = np.append(np.arange(0, tiles.count, block), tiles.count).astype(np.int64)
         row = 1 if y.layout is Layout.ROW_MAJOR else y.strides[1]
         arguments = _arguments(x, y, residual, row * band.first_row)
         arguments |= {
             Argument.VALUES: values[value:] if values.size > value else np.zeros(band.group, np.float32),
-            Argument.OFFSETS: offsets[first:],
+            Argument.OFFSETS: offsets if dense else offsets[first:],
             Argument.STARTS: np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             Argument.BIAS: 0 if bias is None else bias[band.first_row :],
             Argument.TILES: tiles.records,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edge_sparse.backends.numba.half_precision import load_halves
 from edge_sparse.backends.numba.simd import KernelBuilder
 from edge_sparse.backends.numba.spmm_kernel import Argument, SpmmKernel
 from edge_sparse.backends.numba.target import Target
@@ -32,17 +33,40 @@ def choose_tile(target: Target, group: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class SpmmNhwc(SpmmKernel):
-    """Emitter of one kernel; ``x_pixel`` is the distance of neighbouring pixels in x, in elements."""
+    """Emitter of one kernel.
+
+    Attributes
+    ----------
+    lanes, vectors : int
+        Of the register tile's rows.
+    x_pixel : int
+        Distance of neighbouring pixels in x, in elements.
+    half : bool
+        Whether the weights are float16, as they are in the file.
+    dense : bool
+        Whether all strips keep the same columns, whose offsets are there once.
+    """
 
     lanes: int
     vectors: int
     x_pixel: int
+    half: bool = False
+    dense: bool = False
 
     @property
     def name(self) -> str:
         """Name of the kernel; it tells everything that the code depends on."""
         tile = f"p{self.size}r{self.vectors}l{self.lanes}" + ("m" if self.mixed else "")
-        return f"spmm_f32_gs{self.group}x1_nhwc_{tile}_x{self.x_pixel}_{self.epilogue.name}"
+        kind = ("f16" if self.half else "f32") + ("_dense" if self.dense else "")
+        return f"spmm_{kind}_gs{self.group}x1_nhwc_{tile}_x{self.x_pixel}_{self.epilogue.name}"
+
+    def strip(self, k: KernelBuilder, strip: Any) -> tuple[Any, Any, Any, Any]:
+        """Return a strip's first row, kept columns, offsets and values."""
+        first, count, offsets, values = super().strip(k, strip)
+        start = k.load_int(k.pointer(Argument.STARTS, k.i64), strip)
+        if self.half:
+            values = k.at(k.pointer(Argument.VALUES, k.f16), k.b.mul(start, k.integer(self.group)))
+        return first, count, k.pointer(Argument.OFFSETS, k.i32) if self.dense else offsets, values
 
     def block(self, k: KernelBuilder, tiles: tuple[Any, Any], strips: tuple[Any, Any]) -> None:
         """Loop over strips outermost, whose weights stay in the first-level cache while a block of pixels passes."""
@@ -112,7 +136,8 @@ class SpmmNhwc(SpmmKernel):
     ) -> list[Any]:
         column = k.at(x, k.load_int(offsets, kept))
         weights = k.at(values, k.b.mul(kept, k.integer(self.group)))
-        vectors = [k.load(k.at(weights, v * self.lanes), self.lanes) for v in range(self.vectors)]
+        load = (lambda place, lanes: load_halves(k, place, lanes)) if self.half else k.load
+        vectors = [load(k.at(weights, v * self.lanes), self.lanes) for v in range(self.vectors)]
         result = []
         for p in range(pixels):
             pixel = k.splat(k.load(k.at(column, p * self.x_pixel)), self.lanes)

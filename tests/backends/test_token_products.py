@@ -1,4 +1,4 @@
-"""Integer products of the Numba backend against the reference, on shapes around every tile edge."""
+"""Products of token rows in the Numba backend against the reference, on shapes around every tile edge."""
 
 import dataclasses
 
@@ -32,7 +32,9 @@ def tensor(name, shape, storage, symbolic):
     )
 
 
-def product(matrices, tokens, *, symbolic=True, bias=False, residual=False, activation=Activation.NONE, seed=0):
+def product(
+    matrices, tokens, *, quantise_x=1, symbolic=True, bias=False, residual=False, activation=Activation.NONE, seed=0
+):
     """Return a model with one product per matrix, all of one input."""
     random = np.random.default_rng(seed)
     rows, columns = matrices[0].rows, matrices[0].columns
@@ -51,7 +53,12 @@ def product(matrices, tokens, *, symbolic=True, bias=False, residual=False, acti
         tensors.append(tensor(f"y{number}", (tokens, rows), Storage.OUTPUT, symbolic))
         attributes = {name: 0.0 if kind == "f" else 0 for name, kind in OPS[Op.SPMM].attributes}
         ones = ("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
-        attributes |= {**dict.fromkeys(ones, 1), "matrix": number, "quantise_x": 1, "activation": int(activation)}
+        attributes |= {
+            **dict.fromkeys(ones, 1),
+            "matrix": number,
+            "quantise_x": quantise_x,
+            "activation": int(activation),
+        }
         steps.append(Step(Op.SPMM, f"p{number}", (0, b, 1 if residual else -1), (outputs[-1],), attributes))
     plan = Plan(
         "main",
@@ -98,7 +105,7 @@ SHAPES = [(16, 8), (32, 63), (24, 136), (7, 33), (64, 512)]
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 def test_products_equal_the_reference(rows, columns, dtype, sparsity):
-    for group, segment in ((16, 32), (32, 64), (8, 8), (4, 0)):
+    for group, segment in ((16, 32), (32, 0), (8, 8)):
         model = product([matrix(rows, columns, group, dtype, segment, sparsity)], 25)
         for tokens in (1, 2, 4, 5, 12, 25):
             check(model, tokens)
@@ -130,12 +137,10 @@ def test_largest_values_do_not_saturate(monkeypatch):
 
 @pytest.mark.parametrize("activation", [Activation.NONE, Activation.SILU, Activation.RELU])
 def test_epilogue(activation):
-    for bias in (False, True):
-        for residual in (False, True):
-            matrices = [matrix(24, 72, 16, DType.S4, 32, s, seed) for seed, s in enumerate((0.0, 0.5))]
-            model = product(matrices, 6, bias=bias, residual=residual, activation=activation)
-            for tokens in (1, 5):
-                check(model, tokens)
+    for bias, residual in ((False, True), (True, False)):
+        model = product([matrix(24, 72, 16, DType.S4, 32, 0.5)], 6, bias=bias, residual=residual, activation=activation)
+        for tokens in (1, 5):
+            check(model, tokens)
 
 
 def test_products_of_one_input_share_its_integers():
@@ -147,6 +152,20 @@ def test_products_of_one_input_share_its_integers():
     kernels = check(product([matrices[0], other, matrices[1]], 6), 3)
     if choose_dot(host_target(), 16):
         assert all("quantise_rows" in kernel for kernel in kernels)
+
+
+@pytest.mark.parametrize("features", [{}, NARROW, PLAIN], ids=["host", "avx2", "sse2"])
+@pytest.mark.parametrize("dtype", [DType.F32, DType.F16])
+def test_float_weights(dtype, features, monkeypatch):
+    for name, value in features.items():
+        monkeypatch.setenv(name, value)
+    for rows, columns, group in ((16, 8, 16), (48, 65, 32), (7, 33, 4), (40, 96, 16)):
+        for sparsity in (0.0, 0.5, 1.0):
+            for most in (1, 14):
+                model = product([matrix(rows, columns, group, dtype, 0, sparsity)], most, quantise_x=0, bias=True)
+                for tokens in sorted({1, 2, most - 1 or 1, most}):
+                    if tokens <= most:
+                        check(model, tokens)
 
 
 def test_fixed_shapes_and_threads():
