@@ -4,9 +4,9 @@ BIN := .venv/bin
 
 .PHONY: help demo test bench lint clean
 help:
-	@echo "make demo   convert the shipped pruned digits model, verify it, run it on images, write build/demo/report.html"
+	@echo "make demo   convert the shipped digits and Shakespeare models, verify them, classify images, write a report and verses"
 	@echo "make test   install into .venv, run all tests, end with the list of skipped ones"
-	@echo "make bench  kernels against this processor's limit, MobileNet against LiteRT, OpenVINO, ONNX Runtime; start and size"
+	@echo "make bench  kernels against this processor's limit, MobileNet and decoding against other engines; start and size"
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  remove .venv and build products"
 
@@ -22,6 +22,7 @@ help:
 
 demo: .venv/installed
 	$(BIN)/python examples/digits/demo.py -o build/demo
+	$(BIN)/python examples/shakespeare/demo.py -o build/demo
 
 # Not python -m pytest: that would put the sources before the installed package.
 test: .venv/installed
@@ -33,6 +34,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/dwconv.py
 	$(BIN)/python benchmarks/mobilenet.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/llm_decode.py
 
 lint: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'

@@ -11,7 +11,6 @@ from edge_sparse.cli.text import Table, duration, size
 from edge_sparse.errors import InputError
 
 if TYPE_CHECKING:
-    from edge_sparse.llm.attention import AttentionMode
     from edge_sparse.llm.decode_benchmark import DecodeReport
 
 __all__ = ["add_decode_arguments", "decode_head", "decode_tables"]
@@ -37,13 +36,16 @@ def _numbers(text: str) -> list[int]:
 def decode_tables(options: argparse.Namespace, console: Console) -> tuple[DecodeReport, list[Table]]:
     """Measure; return the report and one table for single tokens and, if asked, one for the prompt."""
     from edge_sparse.llm.decode_benchmark import decode_benchmark
+    from edge_sparse.llm.loading import attention_mode
 
     if options.steps or options.plan:
         raise InputError("USAGE", "--decode has no --steps and no --plan", "leave them out")
     with console.progress() as progress:
         report = decode_benchmark(
             options.model,
-            attention=_mode(options),
+            attention=attention_mode(
+                options.attention, theta=options.theta, window=options.window, cache=options.cache
+            ),
             depths=options.depth,
             threads=options.threads,
             tokens=options.tokens,
@@ -52,17 +54,6 @@ def decode_tables(options: argparse.Namespace, console: Console) -> tuple[Decode
             progress=progress,
         )
     return report, [_decoding(report), *([_prefill(report)] if report.prefill else [])]
-
-
-def _mode(options: argparse.Namespace) -> AttentionMode:
-    from edge_sparse.llm.attention import DeltaAttention, ExactAttention
-    from edge_sparse.plan import DType
-
-    exact = options.attention == "exact"
-    cache = DType[(options.cache or ("s8" if exact else "f16")).upper()]
-    if exact:
-        return ExactAttention(cache)
-    return DeltaAttention(theta=options.theta, window=options.window, cache=cache)
 
 
 def decode_head(report: DecodeReport) -> Iterator[str]:
