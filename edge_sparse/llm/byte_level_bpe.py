@@ -58,7 +58,7 @@ def _library(tokenizer: Tokenizer) -> Any:
     from tokenizers import models, normalizers, pre_tokenizers
 
     letters = byte_alphabet()
-    names = ["".join(letters[byte] for byte in piece) for piece in tokenizer.pieces]
+    names = [piece.decode("latin-1").translate(letters) for piece in tokenizer.pieces]
     vocabulary: dict[str, int] = {}
     for token, name in enumerate(names):
         if name:

@@ -17,6 +17,8 @@ __all__ = ["Sampling", "choose_token"]
 
 #: So many best tokens are sorted first: nearly always the choice is among them.
 _FIRST = 512
+#: Where they do not suffice, so many times more are.
+_MORE = 16
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,7 @@ def choose_token(
     if sampling.temperature == 0:
         return int(scores.argmax())
     scores = (scores - scores.max()) / sampling.temperature
-    chosen = _draw(scores, sampling, random.uniform(), min(_FIRST, scores.size))
-    return chosen
+    return _draw(scores, sampling, random.uniform(), _FIRST)
 
 
 def _penalised(logits: npt.NDArray[np.float32], penalty: float, context: Iterable[int]) -> npt.NDArray[np.float64]:
@@ -114,7 +115,7 @@ def _draw(scores: npt.NDArray[np.float64], sampling: Sampling, uniform: float, c
     if sampling.top_p < 1:
         reached = int(np.searchsorted(running, sampling.top_p * total)) + 1
         if reached > order.size and not complete:
-            return _draw(scores, sampling, uniform, scores.size)
+            return _draw(scores, sampling, uniform, count * _MORE)
         kept = min(reached, wanted)
         mass = running[kept - 1]
     if sampling.min_p > 0:
@@ -122,22 +123,25 @@ def _draw(scores: npt.NDArray[np.float64], sampling: Sampling, uniform: float, c
         if above < kept:
             kept = above
             if kept > order.size:
-                return _draw(scores, sampling, uniform, scores.size)
+                return _draw(scores, sampling, uniform, count * _MORE)
             mass = running[kept - 1]
     place = int(np.searchsorted(running, uniform * mass, side="right"))
     if place >= order.size and not complete:
-        return _draw(scores, sampling, uniform, scores.size)
+        return _draw(scores, sampling, uniform, count * _MORE)
     return int(order[min(place, kept - 1)])
 
 
 def _best(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
     """Return the ``count`` best tokens, the best first, of equal ones the lower number first."""
-    if count >= scores.size:
-        return np.argsort(-scores, kind="stable")
-    least = np.partition(scores, scores.size - count)[scores.size - count]
-    above = np.flatnonzero(scores > least)
-    found = np.concatenate([above, np.flatnonzero(scores == least)[: count - above.size]])
-    return found[np.argsort(-scores[found], kind="stable")]
+    block = scores.size // (4 * count)
+    if block < 2:
+        return np.argsort(-scores, kind="stable")[:count]
+    # At least ``count`` scores are as large as the maxima of ``count`` blocks, so few scores are left to be sorted.
+    whole = scores.size // block * block
+    maxima = scores[:whole].reshape(-1, block).max(axis=1)
+    bound = np.partition(maxima, maxima.size - count)[maxima.size - count]
+    found = np.flatnonzero(scores >= bound)
+    return found[np.argsort(-scores[found], kind="stable")[:count]]
 
 
 def _total(scores: npt.NDArray[np.float64], count: int) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from edge_sparse.errors import InputError
 from edge_sparse.tokenizer import Mark, Tokenizer, TokenizerKind
@@ -29,26 +32,25 @@ class TextCodec:
     ----------
     tokenizer : Tokenizer
         The file's record.
-
-    Raises
-    ------
-    MissingExtraError
-        Byte-level BPE needs the package ``tokenizers``.
-    FileFormatError
-        ``TOKENIZER_VALUES``: a merge makes bytes that are no piece.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._encoder = _part_encoder(tokenizer)
-        marks = tokenizer.marks or bytes(len(tokenizer.pieces))
-        self._hidden = {token for token, mark in enumerate(marks) if mark & Mark.HIDDEN} | {tokenizer.bos}
-        self._ends = {token for token, mark in enumerate(marks) if mark & Mark.END} | {tokenizer.eos}
-        self._hidden |= {tokenizer.eos}
-        matched = [(piece, token) for token, piece in enumerate(tokenizer.pieces) if marks[token] & Mark.MATCHED]
+        marks = tokenizer.marks
+        # Vocabularies are large and few pieces are marked: look at those alone.
+        marked = {token: marks[token] for token in np.flatnonzero(np.frombuffer(marks, np.uint8)).tolist()}
+        own = {tokenizer.bos, tokenizer.eos}
+        self._hidden = {token for token, mark in marked.items() if mark & Mark.HIDDEN} | own
+        self._ends = {token for token, mark in marked.items() if mark & Mark.END} | {tokenizer.eos}
+        matched = [(tokenizer.pieces[token], token) for token, mark in marked.items() if mark & Mark.MATCHED]
         self._special = {piece: token for piece, token in reversed(matched) if piece}
         longest_first = sorted(self._special, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(map(re.escape, longest_first))) if longest_first else None
+
+    @functools.cached_property
+    def _encoder(self) -> PartEncoder:
+        """Made when a text is encoded: it takes a second for large vocabularies, and decoding does not need it."""
+        return _part_encoder(self.tokenizer)
 
     def encode(self, text: str, *, add_bos: bool | None = None) -> list[int]:
         """Return the tokens of a text.
@@ -64,6 +66,10 @@ class TextCodec:
         ------
         InputError
             ``TEXT_UTF8``: the text holds surrogates; ``TEXT_NOT_ENCODABLE``: the vocabulary lacks a character.
+        MissingExtraError
+            Byte-level BPE needs the package ``tokenizers``.
+        FileFormatError
+            ``TOKENIZER_VALUES``: a merge makes bytes that are no piece.
         """
         try:
             data = text.encode("utf-8")

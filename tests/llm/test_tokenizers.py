@@ -179,7 +179,7 @@ def test_a_missing_character_is_named():
 
 def test_merges_must_make_pieces():
     with pytest.raises(FileFormatError) as error:
-        TextCodec(Tokenizer(3, (b"a", b"b"), merges=((0, 1),)))
+        TextCodec(Tokenizer(3, (b"a", b"b"), merges=((0, 1),))).encode("a")
     assert error.value.code == "TOKENIZER_VALUES"
 
 
