@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,23 +22,27 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """An array in a mapped file.
+    """An array in a file, which is read and not mapped: pages of a mapped file would count as memory in use.
 
     Parameters
     ----------
     origin : str
         What the source calls it, for messages.
-    data : ndarray
+    path : Path
+        The file.
+    offset : int
+        Byte of the first element.
+    shape : tuple of int
+        Row-major.
+    dtype : dtype
         float32, float16, or uint16 that are the upper halves of float32 numbers (bfloat16).
     """
 
     origin: str
-    data: npt.NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of its axes."""
-        return tuple(self.data.shape)
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
     def rows(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.float32]:
         """Return rows as float32.
@@ -44,17 +50,25 @@ class StoredTensor:
         Raises
         ------
         ConvertError
-            ``WEIGHTS_NOT_FINITE``: a number among them is NaN or infinite.
+            ``WEIGHTS_NOT_FINITE``: a number among them is NaN or infinite. ``SHARD_INVALID``: the file ended.
         """
-        part = self.data[first:last]
-        result = (part.astype(np.uint32) << 16).view(np.float32) if part.dtype == np.uint16 else part.astype(np.float32)
+        shape = (*(() if not self.shape else ((self.shape[0] if last is None else last) - first,)), *self.shape[1:])
+        row, count = math.prod(self.shape[1:]), math.prod(shape)
+        try:
+            part = np.fromfile(self.path, self.dtype, count, offset=self.offset + first * row * self.dtype.itemsize)
+        except OSError as error:
+            raise ConvertError("SHARD_INVALID", f"{self.path}: {error.strerror}", "check the file") from None
+        if part.size != count:
+            raise ConvertError("SHARD_INVALID", f"{self.path} ends inside {self.origin}", "download the file again")
+        halves = part.dtype == np.uint16
+        result = (part.astype(np.uint32) << 16).view(np.float32) if halves else part.astype(np.float32, copy=False)
         if not np.isfinite(result).all():
             raise ConvertError(
                 "WEIGHTS_NOT_FINITE",
                 f"NaN or infinite numbers in {self.origin}",
                 "repair these weights in the source model, or download it again",
             )
-        return result
+        return result.reshape(shape)
 
 
 @dataclass(frozen=True)

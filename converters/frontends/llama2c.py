@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from edge_sparse.converters.decoder.checkpoint import Checkpoint, StoredTensor
 from edge_sparse.converters.decoder.config import DecoderConfig, inverse_frequencies
 
@@ -29,23 +29,25 @@ def read_llama2c(path: Path) -> Checkpoint:
         cut off; ``CONFIG_VALUE`` for impossible numbers in its header.
     """
     try:
-        data = np.memmap(path, np.uint8, "r")
-    except (OSError, ValueError) as error:
-        raise ConvertError("CHECKPOINT_UNREADABLE", f"{path} cannot be read: {error}", "check the path") from None
-    if data.size < _HEADER_BYTES:
-        raise ConvertError("CHECKPOINT_SIZE", f"{path} has only {data.size} bytes", "download it again")
-    header = [int(number) for number in data[:_HEADER_BYTES].view("<i4")]
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise ConvertError("CHECKPOINT_UNREADABLE", f"{path}: {error.strerror}", "check the path") from None
+    if len(head) < _HEADER_BYTES:
+        raise ConvertError("CHECKPOINT_SIZE", f"{path} has only {size} bytes", "download it again")
+    header = np.frombuffer(head, "<i4").tolist()
     if header[0] == _LATER:
         raise ConvertError(
             "CHECKPOINT_VERSION", f"{path} has a later format of llama2.c", "export it with --version 0, in float32"
         )
-    config, numbers = _config(header), data[_HEADER_BYTES:]
+    config = _config(header)
     places = _places(config, tied=header[5] > 0, context=header[6])
-    needed = 4 * max(first + count for first, count in places.values())
-    if numbers.size != needed:
-        message = f"{path} has {numbers.size} bytes of weights, its header asks for {needed}"
+    needed = _HEADER_BYTES + 4 * max(first + count for first, count in places.values())
+    if size != needed:
+        message = f"{path} has {size} bytes, its header asks for {needed}"
         raise ConvertError("CHECKPOINT_SIZE", message, "check that it is a llama2.c checkpoint, or download it again")
-    return Checkpoint(config, _tensors(config, numbers.view("<f4"), places))
+    return Checkpoint(config, _tensors(config, path, places))
 
 
 def _config(header: list[int]) -> DecoderConfig:
@@ -87,15 +89,12 @@ def _places(config: DecoderConfig, *, tied: bool, context: int) -> dict[str, tup
     return places
 
 
-def _tensors(
-    config: DecoderConfig, numbers: npt.NDArray[np.float32], places: dict[str, tuple[int, int]]
-) -> dict[str, StoredTensor]:
+def _tensors(config: DecoderConfig, path: Path, places: dict[str, tuple[int, int]]) -> dict[str, StoredTensor]:
     result = {}
     for name, shape in config.tensors.items():
         _, _, part = name.rpartition(".")
         first, _ = places[part]
-        size = math.prod(shape)
         if name.startswith("layers."):
-            first += int(name.split(".")[1]) * size
-        result[name] = StoredTensor(name, numbers[first : first + size].reshape(shape))
+            first += int(name.split(".")[1]) * math.prod(shape)
+        result[name] = StoredTensor(name, path, _HEADER_BYTES + 4 * first, shape, np.dtype("<f4"))
     return result

@@ -1,10 +1,10 @@
-"""Reader of ``.safetensors`` files: a JSON table in front of raw arrays, used where they lie in the mapped file."""
+"""Reader of ``.safetensors`` files: a JSON table in front of raw arrays."""
 
 from __future__ import annotations
 
 import json
 import math
-import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,40 +30,37 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
     """
     try:
         with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(8)
+            length = int.from_bytes(head, "little")
+            if len(head) < 8 or length > min(_TABLE_LIMIT, size - 8):
+                raise _invalid(path, f"its table would take {length} bytes of {size}")
+            table = json.loads(file.read(length))
     except FileNotFoundError:
         raise ConvertError("SHARD_MISSING", f"there is no file {path}", "download the missing part") from None
-    except (OSError, ValueError) as error:
-        raise _invalid(path, str(error)) from None
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(_TABLE_LIMIT, len(data) - 8):
-        raise _invalid(path, f"its table would take {length} bytes of {len(data)}")
-    try:
-        table = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _invalid(path, f"its table cannot be read: {error}") from None
     if not isinstance(table, dict):
         raise _invalid(path, "its table is no object")
-    body = np.frombuffer(data, np.uint8)[8 + length :]
     entries = ((name, entry) for name, entry in table.items() if name != "__metadata__")
-    tensors = ((name, _tensor(path, name, entry, body)) for name, entry in entries)
+    tensors = ((name, _tensor(path, name, entry, 8 + length, size)) for name, entry in entries)
     return {name: tensor for name, tensor in tensors if tensor is not None}
 
 
-def _tensor(path: Path, name: str, entry: Any, body: np.ndarray[Any, np.dtype[np.uint8]]) -> StoredTensor | None:
+def _tensor(path: Path, name: str, entry: Any, start: int, size: int) -> StoredTensor | None:
     try:
         kind, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         numbers = (*shape, first, last)
     except (TypeError, KeyError, ValueError):
         raise _invalid(path, f"its entry of {name} is incomplete") from None
-    if any(type(number) is not int or number < 0 for number in numbers) or not first <= last <= body.size:
+    if any(type(number) is not int or number < 0 for number in numbers) or not first <= last <= size - start:
         raise _invalid(path, f"{name} lies outside the file, which may be cut off")
     if kind not in _TYPES:
         return None
     dtype = np.dtype(_TYPES[kind])
     if last - first != dtype.itemsize * math.prod(shape):
         raise _invalid(path, f"{name} has {last - first} bytes for shape {shape}")
-    return StoredTensor(f"{name} in {path.name}", body[first:last].view(dtype).reshape(shape))
+    return StoredTensor(f"{name} in {path.name}", path, start + first, shape, dtype)
 
 
 def _invalid(path: Path, problem: str) -> ConvertError:

@@ -123,11 +123,11 @@ def test_a_row_of_zeros_does_not_make_a_dense_matrix_sparse(tmp_path):
     arrays = write_folder(tmp_path, tied=False)
     weights = arrays["model.embed_tokens.weight"].copy()
     weights[32:64] = 0
-    stored = {"embedding": StoredTensor("embedding", weights)}
     from edge_sparse.converters.decoder.pack import WeightFormat, pack_matrix
 
     config = DecoderConfig("x", 64, 1, 1, 1, 64, 1, 256, 8, 1e-5, (1.0,) * 32)
-    tensors = {n: stored.get(n, StoredTensor(n, np.ones(s, np.float32))) for n, s in config.tensors.items()}
+    (tmp_path / "zeros").write_bytes(weights.tobytes())
+    tensors = {n: StoredTensor(n, tmp_path / "zeros", 0, s, np.dtype("<f4")) for n, s in config.tensors.items()}
     with spool.Spool(tmp_path, 1 << 20) as place:
         packed, _ = pack_matrix("e", Checkpoint(config, tensors), "embedding", WeightFormat(DType.S4), place)
     assert packed.kept is None
