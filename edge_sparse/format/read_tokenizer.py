@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.container import Container
-from edge_sparse.format.spec import LIMITS, TEMPLATE_LIMIT, TOKENIZER_FLAGS, Section
+from edge_sparse.format.spec import LIMITS, MATCHED_LIMIT, TEMPLATE_LIMIT, TOKENIZER_FLAGS, Section
 from edge_sparse.tokenizer import Mark, Normaliser, PreTokenizer, Tokenizer, TokenizerKind
 
 __all__ = ["read_tokenizer"]
@@ -67,10 +67,10 @@ def _piece_ends(kind: int, count: int, merge_count: int, *blobs: npt.NDArray[np.
     fits = lengths.size == 4 * count and scores.size == 4 * count * (kind == TokenizerKind.SCORED)
     fits = fits and merges.size == 8 * merge_count and (kind == TokenizerKind.RANKED or not merge_count)
     fits = fits and (kind == TokenizerKind.BYTES or 0 < count <= LIMITS[Section.LABELS])
-    fits = fits and marks.size in (0, count)
+    fits = fits and marks.size in (0, count) and int((marks & Mark.MATCHED).sum()) <= MATCHED_LIMIT
     ends: list[int] = np.cumsum(lengths.view("<u4"), dtype=np.int64).tolist() if fits else []
     if not fits or (ends[-1] if ends else 0) != pieces.size:
-        raise FileFormatError("TOKENIZER_SIZE", f"{count} pieces do not fit the tokenizer's blobs", _AGAIN)
+        raise FileFormatError("TOKENIZER_SIZE", f"{count} pieces do not fit the tokenizer's blobs or limits", _AGAIN)
     return ends
 
 

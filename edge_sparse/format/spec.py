@@ -20,6 +20,7 @@ __all__ = [
     "LABEL",
     "LIMITS",
     "MAGIC",
+    "MATCHED_LIMIT",
     "MATRIX",
     "MATRIX_LIMIT",
     "MODEL",
@@ -240,6 +241,8 @@ LIMITS = {
 }
 #: Bits of a tokenizer's flags, in this order, and the kind that each belongs to (0: all).
 TOKENIZER_FLAGS = {"add_bos": 0, "dummy_prefix": 2, "byte_fallback": 2, "whole_words": 3}
+#: Largest number of pieces that are looked for in every text.
+MATCHED_LIMIT = 1 << 13
 #: Largest chat template in bytes.
 TEMPLATE_LIMIT = 1 << 16
 #: Largest number of sections.
