@@ -1,4 +1,4 @@
-"""Attention kernels against the reference backend, on every cache type, group of heads and length around block edges."""
+"""Attention kernels against the reference backend: all cache types, groups of heads, lengths around block edges."""
 
 import os
 import subprocess

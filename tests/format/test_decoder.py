@@ -5,9 +5,11 @@ import pytest
 from tiny_decoder import CAPACITY, CHUNK, VOCABULARY, tiny_decoder, twin
 
 from edge_sparse import Session, load
-from edge_sparse.errors import BackendError, InputError
+from edge_sparse.errors import InputError
 from edge_sparse.format.reader import parse_model
 from edge_sparse.format.writer import model_bytes, write_model
+from edge_sparse.llm.attention import ExactAttention, with_attention
+from edge_sparse.plan import DType
 
 TOKENS = [int(token) for token in np.random.default_rng(3).integers(0, VOCABULARY, CAPACITY)]
 
@@ -64,6 +66,15 @@ def test_wrong_tokens_are_named(path, tokens, position, code):
     assert error.value.code == code
 
 
-def test_numba_refuses_decoders(path):
-    with pytest.raises(BackendError):
-        Session.from_model(load(path, backend="reference").model, backend="numba")
+@pytest.mark.parametrize("cache", [None, DType.F32, DType.F16, DType.S8])
+def test_numba_equals_the_reference(cache):
+    model = tiny_decoder()
+    if cache is not None:
+        model = with_attention(model, ExactAttention(cache), 32)
+    sessions = [Session.from_model(model, backend=backend) for backend in ("numba", "reference")]
+    position = 0
+    for size in (5, 1, 1, CHUNK, 3):
+        tokens = TOKENS[position : position + size]
+        found, expected = (run(session, tokens, position) for session in sessions)
+        position += size
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

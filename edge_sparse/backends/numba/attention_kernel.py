@@ -112,7 +112,7 @@ class AttendKernel:
             self._unit(k, unit, memory, products)
 
     def _unit(self, k: KernelBuilder, unit: Any, memory: Rows, products: Any) -> None:
-        b, dims = k.b, k.integer(self.layout.head_dim)
+        b, dims, step = k.b, k.integer(self.layout.head_dim), self.layout.vector(self.lanes)
         kv_heads, capacity = k.arg(AttendArgument.KV_HEADS), k.arg(AttendArgument.CAPACITY)
         head, first = b.srem(unit, kv_heads), b.mul(b.sdiv(unit, kv_heads), k.integer(self.tokens))
         tokens = k.minimum(k.integer(self.tokens), b.sub(k.arg(AttendArgument.TOKENS), first))
@@ -128,8 +128,8 @@ class AttendKernel:
             slot = b.add(chunk, row)
             k.store(k.splat(_NEVER, 1), k.at(memory.largest, slot))
             k.store(k.splat(0.0, 1), k.at(memory.total, slot))
-            with k.loop(0, dims) as dim:
-                k.store(k.splat(0.0, 1), k.at(memory.sums, b.mul(slot, dims), dim))
+            with k.loop(0, dims, step) as dim:
+                k.store(k.splat(0.0, step), k.at(memory.sums, b.mul(slot, dims), dim), step)
             products.query(k.at(q, self._place(k, slot, rows, AttendArgument.Q_STRIDE)), slot)
         with k.loop(0, limit, self.block) as start, k.loop(0, rows, self.rows) as chunk:
             count = k.minimum(k.integer(self.block), b.sub(limit, start))
@@ -142,8 +142,9 @@ class AttendKernel:
         with k.loop(0, rows) as row:
             factor = b.fdiv(k.splat(1.0, 1), k.load(k.at(memory.total, row)))
             line = k.at(y, self._place(k, row, rows, AttendArgument.Y_STRIDE))
-            with k.loop(0, dims) as dim:
-                k.store(b.fmul(k.load(k.at(memory.sums, b.mul(row, dims), dim)), factor), k.at(line, dim))
+            with k.loop(0, dims, step) as dim:
+                value = k.load(k.at(memory.sums, b.mul(row, dims), dim), step)
+                k.store(b.fmul(value, k.splat(factor, step)), k.at(line, dim), step)
 
     def _row(self, k: KernelBuilder, slot: Any, rows: Any) -> Any:
         """Return the row of a slot: slots that fill up the last chunk compute the last row once more."""

@@ -35,6 +35,10 @@ class AttentionLayout:
         """Part of a kernel's name; it tells the arrangement."""
         return f"{self.dtype.name.lower()}{'_vnni' if self.dot else ''}_d{self.head_dim}"
 
+    def vector(self, lanes: int) -> int:
+        """Return the lanes of the widest vectors, of at most so many, that divide a head."""
+        return min(lanes, self.head_dim & -self.head_dim)
+
     def element_type(self, k: KernelBuilder) -> Any:
         """Return the type of the stored elements."""
         return {DType.F32: k.f32, DType.F16: k.f16, DType.S8: k.i8}[self.dtype]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_sparse.backends.numba.attention_kernel import VECTORS, AttendArgument, AttendKernel, Rows
+from edge_sparse.backends.numba.attention_kernel import AttendArgument, AttendKernel, Rows
 from edge_sparse.backends.numba.half_precision import load_halves
 from edge_sparse.backends.numba.simd import KernelBuilder
 from edge_sparse.plan import CACHE_BLOCK, DType
@@ -57,7 +57,7 @@ class FloatProducts(_Products):
         super().__init__(kernel, k)
         self.queries = k.scratch(k.f32, kernel.slots * self.dims)
         self.together = 2 if kernel.lanes == CACHE_BLOCK else 1
-        self.value_lanes = min(kernel.lanes, self.dims & -self.dims)
+        self.value_lanes = self.layout.vector(kernel.lanes)
 
     def query(self, q: Any, slot: Any) -> None:
         """Keep a query, scaled."""
@@ -150,7 +150,7 @@ class IntegerProducts(_Products):
     """Byte dot products: cached bytes as they are, queries and probabilities as 16 bits in two bytes.
 
     With 8 bits a query would be off by 0.6 % of a score's spread, and a block with one large probability would lose
-    its small ones. A score is exact for the rounded query, and a probability is rounded to 2^-16 of its block's largest.
+    its small ones. A score is exact for the rounded query; a probability is rounded to 2^-16 of the block's largest.
     """
 
     def __init__(self, kernel: AttendKernel, k: KernelBuilder) -> None:

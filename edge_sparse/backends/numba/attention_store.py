@@ -71,10 +71,12 @@ class AttentionStore:
     def _scaled(self, k: KernelBuilder, x: Any, scales: StoreArgument, place: Any) -> Any:
         """Write the scale of a head; return what its elements are to be multiplied by."""
         b, zero = k.b, k.splat(0.0, 1)
-        with k.reduce(0, self.layout.head_dim, [zero]) as (dim, carried, following):
-            size = k.intrinsic("llvm.fabs.f32", k.f32, k.load(k.at(x, dim)))
+        lanes = self.layout.vector(k.target.lanes)
+        fabs = f"llvm.fabs.v{lanes}f32" if lanes > 1 else "llvm.fabs.f32"
+        with k.reduce(0, self.layout.head_dim, [k.splat(0.0, lanes)], lanes) as (dim, carried, following):
+            size = k.intrinsic(fabs, k.vector_type(lanes), k.load(k.at(x, dim), lanes))
             following[0] = k.clamp_below(carried[0], size)
-        largest = carried[0]
+        largest = k.lane_maximum(carried[0], lanes)
         tiny = b.fcmp_ordered("<", largest, k.splat(_SMALLEST_SCALED, 1))
         seven = k.splat(127.0, 1)
         k.store(b.select(tiny, zero, b.fdiv(largest, seven)), k.at(k.pointer(scales), place))
