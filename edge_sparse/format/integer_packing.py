@@ -89,25 +89,25 @@ def _pack_chunk(
     granule = TILE_GRANULE[dtype]
     longest = int(counts.max(initial=0))
     length = segment or -(-longest // granule) * granule
-    width = -(-longest // length) * length if length else 0
+    if not length:
+        # Nothing is kept, and there is one segment of it.
+        return np.zeros(0, np.uint8), np.ones(strips * group, np.float16)
+    per_row = -(-longest // length)
+    width = per_row * length
     block = np.zeros((strips, group, width), np.float32)
     if kept is None:
         block[:, :, :columns] = rows
-    elif width:
+    else:
         order = np.argsort(~kept, axis=1, kind="stable")[:, :longest]
         taken = np.take_along_axis(rows, order[:, None, :], axis=2)
         taken[np.broadcast_to(np.arange(longest) >= counts[:, None, None], taken.shape)] = 0
         block[:, :, :longest] = taken
-    integers, scales = quantise(block.reshape(-1, length), dtype) if width else (block, np.zeros(0, np.float16))
-    if not segment and not width:
-        return np.zeros(0, np.uint8), np.ones(strips * group, np.float16)
-    per_row = width // length if length else 0
+    integers, scales = quantise(block.reshape(-1, length), dtype)
     scales = scales.reshape(strips, group, per_row).transpose(0, 2, 1)
     used = np.arange(per_row) < segments_of(counts, segment)[:, None]
-    tiles = integers.reshape(strips, group, width // granule, granule).transpose(0, 2, 1, 3) if width else None
+    tiles = integers.reshape(strips, group, width // granule, granule).transpose(0, 2, 1, 3)
     stored = np.arange(width // granule) < -(-counts.astype(np.int64) // granule)[:, None]
-    packed = np.zeros(0, np.uint8) if tiles is None else _encode(tiles[stored], dtype)
-    return packed, scales[used].reshape(-1)
+    return _encode(tiles[stored], dtype), scales[used].reshape(-1)
 
 
 def _encode(granules: npt.NDArray[np.int8], dtype: DType) -> npt.NDArray[np.uint8]:

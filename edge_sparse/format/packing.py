@@ -78,8 +78,8 @@ def pack_dense(
     scales = None
     if dtype in TILE_GRANULE:
         packed, scales = pack_integers(weights, bands, None if mask.all() else mask, segment, dtype)
-    kept = None if mask.all() else np.packbits(mask, axis=1, bitorder="little")
-    return SparseMatrix(name, rows, columns, bands, counts, kept, dtype, packed, segment, scales)
+    bitmap = None if mask.all() else np.packbits(mask, axis=1, bitorder="little")
+    return SparseMatrix(name, rows, columns, bands, counts, bitmap, dtype, packed, segment, scales)
 
 
 def float_values(matrix: SparseMatrix) -> npt.NDArray[np.generic]:

@@ -54,11 +54,11 @@ def _tap(memory: Memory, x: Tensor, y: Tensor, step: Step, kh: int, kw: int, cha
     return memory.window(x, shape, channel * c + dy * h + dx * w, (n, c, h * stride_h, w * stride_w))
 
 
-def quantised_rows(rows: Array) -> tuple[Array, Array]:
-    """Return rows as integers of -127 to 127, and what one of them is worth in every row."""
+def quantised_rows(rows: Array) -> Array:
+    """Return rows rounded to 255 steps of their largest magnitude over 127; which step is decided in float32."""
     largest = np.abs(rows).max(axis=1, keepdims=True).astype(np.float32)
     inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > 0)
-    return np.rint(rows * inverse), largest.astype(np.float64) / 127
+    return np.asarray(np.rint(rows.astype(np.float32) * inverse) * (largest.astype(np.float64) / 127))
 
 
 def spmm(memory: Memory, model: Model, step: Step, x: Tensor, y: Tensor, *others: Tensor | None) -> Array:
@@ -66,10 +66,8 @@ def spmm(memory: Memory, model: Model, step: Step, x: Tensor, y: Tensor, *others
     bias, residual = (*others, None, None)[:2]
     weights = dense(model.matrices[int(step.attributes["matrix"])]).astype(np.float64)
     if x.layout is Layout.ROW_MAJOR:
-        rows, largest = memory.view(x).reshape(-1, weights.shape[1]), 1.0
-        if step.attributes["quantise_x"]:
-            rows, largest = quantised_rows(rows)
-        result: Array = rows.astype(np.float64) @ weights.T * largest
+        rows = memory.view(x).reshape(-1, weights.shape[1]).astype(np.float64)
+        result: Array = (quantised_rows(rows) if step.attributes["quantise_x"] else rows) @ weights.T
         shape: tuple[int, ...] = (1, weights.shape[0])
     else:
         kernel_h, kernel_w = _pair(step, "kernel")
