@@ -137,4 +137,7 @@ def test_no_other_module_decides_the_code():
     }
     # These make errors, lists of choices and arrays of weights, no code.
     elsewhere -= {"edge_sparse.errors", "edge_sparse.backends.base", "edge_sparse.backends.run_checks"}
-    assert {name for name in elsewhere if not name.startswith("edge_sparse.format")} == {"edge_sparse", "edge_sparse.plan"}
+    assert {name for name in elsewhere if not name.startswith("edge_sparse.format")} == {
+        "edge_sparse",
+        "edge_sparse.plan",
+    }
