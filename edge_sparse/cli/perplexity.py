@@ -41,7 +41,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         )
     per_byte = result.loss * result.tokens / max(1, len(text.encode()))
     console.line(f"perplexity {result.perplexity:.4f} per token, loss {result.loss:.5f} nats ({per_byte:.5f} per byte)")
-    console.note(f"{result.tokens} tokens in {result.windows} window(s), {duration(result.seconds)}")
+    unread = f"; {result.skipped:.1%} of key elements unchanged and skipped" if result.skipped else ""
+    console.note(f"{result.tokens} tokens in {result.windows} window(s), {duration(result.seconds)}{unread}")
     console.document(
         {
             "perplexity": result.perplexity,
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             "windows": result.windows,
             "seconds": result.seconds,
             "attention": options.attention,
+            "skipped": result.skipped,
         }
     )
     return 0

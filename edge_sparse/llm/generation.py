@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edge_sparse.errors import InputError
 from edge_sparse.llm.pcg32 import Pcg32
 from edge_sparse.llm.sampling import Sampling, choose_token
+from edge_sparse.llm.skipped import Skipped, skipped
 from edge_sparse.llm.text_codec import TextCodec
 from edge_sparse.llm.text_stream import TextStream
 from edge_sparse.llm.token_cache import TokenCache
@@ -81,6 +82,10 @@ class Generation:
         self._cache, self._request, self._codec = cache, request, codec
         self._random = Pcg32(request.seed)
         self._pieces = self._run()
+
+    def skipped(self) -> Skipped:
+        """Return what attention need not look at, for what the caches hold now."""
+        return skipped(self._cache.mode, self._cache.session, self._cache.window)
 
     def __iter__(self) -> Iterator[str]:
         return self

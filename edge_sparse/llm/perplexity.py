@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.errors import InputError
+from edge_sparse.llm.skipped import skipped
 from edge_sparse.llm.token_cache import TokenCache
 
 __all__ = ["Perplexity", "text_perplexity", "token_losses"]
@@ -21,12 +22,17 @@ _ROWS = 16
 
 @dataclass(frozen=True)
 class Perplexity:
-    """``loss`` is the mean negative log-likelihood in nats of ``tokens`` predicted tokens in ``windows`` windows."""
+    """``loss`` is the mean negative log-likelihood in nats of ``tokens`` predicted tokens in ``windows`` windows.
+
+    ``skipped`` is the share of key elements that attention need not have read at the end of a window, the mean over
+    windows by their tokens.
+    """
 
     loss: float
     tokens: int
     windows: int
     seconds: float
+    skipped: float
 
     @property
     def perplexity(self) -> float:
@@ -93,7 +99,7 @@ def text_perplexity(
     tokens = list(tokens)
     if len(tokens) < 2:
         raise InputError("TEXT_TOO_SHORT", f"a text of {len(tokens)} tokens", "pass a longer text")
-    start, losses, windows = time.perf_counter(), [], 0
+    start, losses, shares = time.perf_counter(), [], []
     if bos >= 0 and tokens[0] == bos:
         tokens = tokens[1:]
         parts = [[bos, *tokens[at : at + window - 1]] for at in range(0, len(tokens), window - 1)]
@@ -101,8 +107,10 @@ def text_perplexity(
         parts = [tokens[at : at + window] for at in range(0, len(tokens) - 1, window - 1)]
     for part in parts:
         losses.append(token_losses(cache, part))
-        windows += 1
+        shares.append(skipped(cache.mode, cache.session, cache.window).share)
         if progress:
-            progress(windows / len(parts))
+            progress(len(losses) / len(parts))
     all_losses = np.concatenate(losses)
-    return Perplexity(float(all_losses.mean()), all_losses.size, windows, time.perf_counter() - start)
+    share = float(np.average(shares, weights=[part.size for part in losses]))
+    seconds = time.perf_counter() - start
+    return Perplexity(float(all_losses.mean()), all_losses.size, len(parts), seconds, share)

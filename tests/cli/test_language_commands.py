@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 import pytest
@@ -105,6 +106,8 @@ def test_perplexity(cli, failure, decoder, tmp_path):
     delta = cli("perplexity", decoder, text, "--attention", "delta", "--theta", 1e9, "--json", *REFERENCE).json
     exact = cli("perplexity", decoder, text, "--json", *REFERENCE).json
     assert delta["loss"] != pytest.approx(exact["loss"], abs=1e-6)
+    assert exact["skipped"] == 0
+    assert delta["skipped"] > 0.9
     text.write_bytes(b"caf\xe9")
     assert failure("perplexity", decoder, text, *REFERENCE) == ("TEXT_UTF8", 3)
     assert failure("perplexity", decoder, tmp_path / "none.txt", *REFERENCE) == ("TEXT_UNREADABLE", 3)
@@ -119,6 +122,20 @@ def test_chat_answers_every_line(cli, decoder, typed):
     typed(b"ab\ncd\n/quit\nef\n")
     turns = cli("chat", decoder, "-n", 3, "--json", *REFERENCE).json
     assert [turn["user"] for turn in turns] == ["ab", "cd"]
+
+
+def test_ctrl_c_ends_the_answer(process, decoder):
+    """Within one token: what is there stays, and the speed is told."""
+    words = ("-p", "some text", "-n", "100000", "--roll", *REFERENCE)
+    running = process("generate", decoder, *words, text=False, bufsize=0)
+    first = running.stdout.read(1)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert first
+    assert out.endswith(b"\n")
+    assert b"(cancelled; seed" in err
+    assert b"Traceback" not in err
 
 
 def test_terminals_are_not_steered():
