@@ -10,6 +10,7 @@ import pytest
 from tiny_plan import TinyPlan
 
 from edge_sparse import Session
+from edge_sparse.errors import BackendError
 from edge_sparse.llm.attention import ExactAttention, with_attention
 from edge_sparse.plan import DType, Op
 
@@ -118,6 +119,18 @@ def test_keys_of_zero():
     arrays = inputs(whole, 3, 0)
     arrays["k"][:], arrays["v"][:] = 0, 0
     assert (Session.from_model(whole, backend="numba").run(arrays)["y"] == 0).all()
+
+
+@pytest.mark.parametrize(("kv_heads", "group", "head_dim"), [(1, 1, 1025), (1, 65536, 1), (1, 64, 512)])
+def test_heads_that_exceed_the_stack_are_refused(kv_heads, group, head_dim):
+    with pytest.raises(BackendError) as error:
+        Session.from_model(model(kv_heads, group, head_dim, DType.F32), backend="numba")
+    assert error.value.code == "PLAN_UNSUPPORTED"
+
+
+@pytest.mark.parametrize("head_dim", [1024, 1023])
+def test_the_largest_heads(head_dim):
+    same(model(1, 2, head_dim, DType.S8), [5, 1, 24])
 
 
 @pytest.mark.parametrize(("cpu", "features"), [("haswell", "+avx,+avx2,+fma"), ("nehalem", "+sse4.2")])

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,17 @@ def test_state_has_room_for_the_context_in_whole_blocks(context):
     ends = sorted(tensor.extent for tensor in state)
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(ends))
     assert ends[-1][1] <= model.state_bytes
+
+
+@pytest.mark.parametrize("mode", [ExactAttention(DType.S8), DeltaAttention()])
+def test_plans_share_their_caches(mode):
+    model = tiny_decoder()
+    score = replace(model.plans[0], name="score")
+    model = with_attention(replace(model, plans=(*model.plans, score)), mode)
+    first, second = ([step.inputs for step in plan.steps if len(step.inputs) >= 6] for plan in model.plans)
+    assert first == second
+    assert len(state_of(model)) == 4 * LAYERS
+    assert model.plans[0].tensors is model.plans[1].tensors
 
 
 def test_a_rewritten_model_is_a_valid_file():

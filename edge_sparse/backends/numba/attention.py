@@ -13,10 +13,13 @@ from edge_sparse.backends.numba.attention_store import AttentionStore
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.launch import TOKENS, Launch, RunValue, address_of, row_stride
 from edge_sparse.backends.numba.target import Target
+from edge_sparse.errors import BackendError
 from edge_sparse.plan import Step, Tensor
 
 __all__ = ["attend_kernel", "attention_launches"]
 
+#: Largest head, and most elements of the queries of one kv head: kernels keep them on the stack and unroll over a head.
+_MOST_DIMS, _MOST_ELEMENTS = 1024, 16384
 #: Bytes of sums that a unit keeps, beside a block of keys and values, in the first-level cache.
 _SUM_BYTES = 8192
 
@@ -42,10 +45,19 @@ def attention_launches(
     operands : sequence of Tensor or None
         q, k, v, k_cache, v_cache, position and, of S8 caches, k_scales, v_scales.
     y : Tensor
+
+    Raises
+    ------
+    BackendError
+        ``PLAN_UNSUPPORTED``: heads too large for the kernels' stack.
     """
     q, k, v, k_cache, v_cache, position = (tensor for tensor in operands[:6] if tensor is not None)
     scales = [0 if tensor is None else address_of(tensor) for tensor in (*operands[6:8], None, None)[:2]]
     heads, kv_heads, head_dim = (int(step.attributes[name]) for name in ("heads", "kv_heads", "head_dim"))
+    if head_dim > _MOST_DIMS or head_dim * heads // kv_heads > _MOST_ELEMENTS:
+        message = f"{step.name} has {heads // kv_heads} heads of {head_dim} per kv head"
+        hint = f"use backend='reference'; kernels hold heads of {_MOST_DIMS} and {_MOST_ELEMENTS} elements of a kv head"
+        raise BackendError("PLAN_UNSUPPORTED", message, hint)
     layout = choose_layout(compiler.target, k_cache.dtype, head_dim)
     caches = [address_of(k_cache), address_of(v_cache), *scales, address_of(position)]
     symbolic = y.symbol_axis == 0
