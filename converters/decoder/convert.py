@@ -174,7 +174,7 @@ class _Measure:
 
     def _loss(self, model: Model, ids: list[int], stage: str) -> float:
         self.tell(stage, 0.0)
-        with score_session(model, self.threads) as session:
+        with score_session(model, self.threads, len(ids)) as session:
             return mean_loss(session, ids, lambda share: self.tell(stage, share))
 
     def _twin(self) -> Model:

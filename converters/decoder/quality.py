@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_sparse.errors import BackendError
-from edge_sparse.plan import Model
+from edge_sparse.llm.attention import ExactAttention, with_attention
+from edge_sparse.plan import DType, Model
 from edge_sparse.session import Session
 
 __all__ = ["SAMPLE_TEXT", "Quality", "mean_loss", "perplexity", "score_session"]
@@ -65,8 +66,14 @@ class Quality:
         return f"{factor}: expect worse text"
 
 
-def score_session(model: Model, threads: int) -> Session:
-    """Return a session of plan ``score``: on vector kernels, or on the reference backend where there are none."""
+def score_session(model: Model, threads: int, tokens: int) -> Session:
+    """Return a session of plan ``score`` for texts of so many tokens, with caches in float32 and no longer than needed.
+
+    It runs on vector kernels, or on the reference backend where there are none.
+    """
+    chunk = model.plan("score").symbol_max
+    rows = min(cache.shape[0] for cache in model.tensors if cache.name.endswith(".k_cache"))
+    model = with_attention(model, ExactAttention(DType.F32), min(rows, max(tokens, chunk)))
     try:
         return Session.from_model(model, backend="numba", threads=threads, plan="score")
     except BackendError:
@@ -88,7 +95,7 @@ def mean_loss(session: Session, ids: Sequence[int], report: Callable[[float], No
         Called with the share that is done.
     """
     ids, chunk = np.asarray(ids, np.int32), session.plan.symbol_max
-    window = min(t.shape[0] for t in session.plan.tensors if t.name.endswith(".k_cache"))
+    window = min(cache.shape[0] for cache in session.plan.tensors if cache.name.endswith(".k_cache"))
     total, predicted = 0.0, len(ids) - 1
     for start in range(0, predicted, window):
         end = min(start + window, predicted)

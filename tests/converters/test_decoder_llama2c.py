@@ -147,7 +147,7 @@ def test_stories260k_has_the_published_loss(stories, reference):
     codec = TextCodec(stories.tokenizer)
     texts = json.loads((DATA / "text" / "tinystories_100.json").read_text())[:50]
     total = count = 0
-    with score_session(stories, 2) as session:
+    with score_session(stories, 2, 513) as session:
         for text in texts:
             tokens = codec.encode(text)[:513]
             total += mean_loss(session, tokens) * (len(tokens) - 1)
@@ -175,7 +175,7 @@ def test_babyllama_has_the_published_loss(reference):
     vocabulary = {line.rpartition("\t")[0]: number for number, line in enumerate(lines) if line}
     texts = json.loads((DATA / "text" / "tinystories_100.json").read_text())[:20]
     total = count = 0
-    with score_session(model, 2) as session:
+    with score_session(model, 2, 1024) as session:
         for text in texts:
             tokens = characters(text, vocabulary)
             total += mean_loss(session, tokens) * (len(tokens) - 1)
