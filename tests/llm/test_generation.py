@@ -1,10 +1,12 @@
 """Generation: prompts in chunks, reuse, rolling, cancelling, stop strings, and every bad input by its code."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_decoder import BYTES, CHUNK, CONTEXT, greedy, open_small, slow_logits, small_model
+from edge_sparse.converters.decoder.random_model import random_model
+from small_decoder import BYTES, CHUNK, CONFIG, CONTEXT, greedy, open_small, slow_logits, small_model
 
 import edge_sparse as es
 from edge_sparse.errors import InputError
@@ -278,3 +280,14 @@ def test_greedy_text_does_not_depend_on_threads(threads):
         assert model.session.backend == "numba"
         tokens = model.generate(PROMPT, max_tokens=20).tokens
     assert tokens == greedy(PROMPT, 20)
+
+
+@pytest.mark.parametrize("mode", [ExactAttention(DType.S8), DeltaAttention(0.3, 0.1)], ids=["s8", "delta"])
+def test_rounded_models_do_not_depend_on_threads(mode):
+    pytest.importorskip("numba")
+    rounded = replace(random_model(CONFIG, dtype="s4", sparsity=0.5, chunk=CHUNK, context=CONTEXT), tokenizer=BYTES)
+    answers = set()
+    for threads in (1, 2, 3):
+        with from_model(rounded, mode, threads=threads) as model:
+            answers.add(tuple(model.generate(PROMPT, max_tokens=20, temperature=0.5, seed=1).tokens))
+    assert len(answers) == 1

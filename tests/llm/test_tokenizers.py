@@ -48,7 +48,7 @@ def texts():
 
 def trained(folder, cut, *, bos=False, whole_words=False, nfc=False):
     """Train a byte-level tokenizer on the corpus and save it as Hugging Face does."""
-    from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     _, parts, use_regex = CUTS[cut]
     library = tokenizers.Tokenizer(models.BPE(ignore_merges=whole_words))
@@ -60,6 +60,7 @@ def trained(folder, cut, *, bos=False, whole_words=False, nfc=False):
     ]
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
     library.pre_tokenizer = pre_tokenizers.Sequence([*made, level]) if made else level
+    library.decoder = decoders.ByteLevel()
     if nfc:
         library.normalizer = normalizers.NFC()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -74,7 +75,8 @@ def trained(folder, cut, *, bos=False, whole_words=False, nfc=False):
     library.save(str(folder / "tokenizer.json"))
     config = {
         "bos_token": "<|begin|>",
-        "eos_token": {"content": "<|end|>"},
+        "eos_token": {"__type": "AddedToken", "content": "<|end|>", "special": True},
+        "tokenizer_class": "PreTrainedTokenizerFast",
         "chat_template": "{{ bos_token }}{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
