@@ -17,6 +17,8 @@ _SUMS = {32: 16, 16: 8}
 _QUERY_LIMIT, _PROBABILITY_LIMIT = 32512.0, 65535.0
 _ROUND, _ROUND_BITS = 12582912.0, 0x4B400000
 _TINY = 1e-30
+#: Bytes ahead that are asked for, into the second-level cache: twice as fast on Zen 4 as asking the first level.
+_AHEAD = 16384
 
 
 class _Products:
@@ -225,8 +227,12 @@ class IntegerProducts(_Products):
         queries = [k.at(memory_, b.mul(chunk, k.integer(self.dims))) for memory_ in self.bytes]
         zero = k.ir.Constant(self.sums_type, [0] * CACHE_BLOCK)
         tokens = k.at(self.keys, b.mul(start, k.integer(self.dims)))
-        values = k.at(self.values_part, b.mul(start, k.integer(self.dims)))
+        values = k.at(self.values_part, b.mul(start, k.integer(self.dims)), _AHEAD)
         with k.loop(0, groups, 2) as group:
+            for scales in self.scales:
+                for line in range(2):
+                    place = b.add(start, b.mul(group, k.integer(CACHE_BLOCK)))
+                    k.prefetch(k.at(scales, place, (1 + line) * CACHE_BLOCK + 2 * self.kernel.block), 2)
             numbers = [group, k.minimum(b.add(group, k.integer(1)), b.sub(groups, k.integer(1)))]
             offsets = [b.mul(number, k.integer(CACHE_BLOCK * self.dims)) for number in numbers]
             corrections = [k.b.load(k.at(self.corrections, chunk, row)) for row in range(rows)]
@@ -240,7 +246,7 @@ class IntegerProducts(_Products):
                 line = b.mul(dim, k.integer(CACHE_BLOCK))
                 keys = [self._loaded(k.at(tokens, offset, line)) for offset in offsets]
                 for offset in offsets:
-                    k.prefetch(k.at(values, offset, line))
+                    k.prefetch(k.at(values, offset, line), 2)
                 at = 0
                 for row in range(rows):
                     for part in queries:
@@ -276,7 +282,8 @@ class IntegerProducts(_Products):
         quads = b.sdiv(b.add(count, k.integer(3)), k.integer(4))
         sums_at = k.at(memory.sums, b.mul(chunk, k.integer(self.dims)))
         values = k.at(self.values_part, b.mul(start, k.integer(self.dims)))
-        following_keys = k.at(self.keys, b.mul(b.add(start, k.integer(self.kernel.block)), k.integer(self.dims)))
+        next_start = b.add(start, k.integer(self.kernel.block))
+        following_keys = k.at(self.keys, b.mul(next_start, k.integer(self.dims)), _AHEAD)
         zero = k.ir.Constant(self.sums_type, [0] * lanes)
         tiles = list(range(0, self.dims, lanes))
         together = max(1, _SUMS[32] // (2 * rows))
@@ -287,7 +294,7 @@ class IntegerProducts(_Products):
                 line = b.mul(quad, k.integer(4 * self.dims))
                 loaded = [self._loaded(k.at(values, line, 4 * dim)) for dim in own]
                 for dim in own:
-                    k.prefetch(k.at(following_keys, line, 4 * dim))
+                    k.prefetch(k.at(following_keys, line, 4 * dim), 2)
                 at = 0
                 for row in range(rows):
                     for part in self.weights:

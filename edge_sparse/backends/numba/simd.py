@@ -103,10 +103,10 @@ class KernelBuilder:
             pointer = self.b.bitcast(pointer, self.vector_type(lanes).as_pointer())
         self.b.store(value, pointer).align = 4
 
-    def prefetch(self, pointer: Any) -> None:
-        """Ask for the cache line of an address; any address is allowed."""
+    def prefetch(self, pointer: Any, level: int = 1) -> None:
+        """Ask for the cache line of an address to come to a level of cache; any address is allowed."""
         address = self.b.bitcast(pointer, self.i8.as_pointer())
-        read, keep, data = self.i32(0), self.i32(3), self.i32(1)
+        read, keep, data = self.i32(0), self.i32(4 - level), self.i32(1)
         self.intrinsic("llvm.prefetch.p0", self.ir.VoidType(), address, read, keep, data)
 
     def scratch(self, kind: Any, count: int) -> Any:
