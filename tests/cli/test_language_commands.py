@@ -124,6 +124,14 @@ def test_chat_answers_every_line(cli, decoder, typed):
     assert [turn["user"] for turn in turns] == ["ab", "cd"]
 
 
+def test_chat_names_what_is_wrong(cli, decoder, typed):
+    for data, code in ((b"caf\xe9\n", "TEXT_UTF8"), (b"x" * 100 + b"\n", "PROMPT_TOO_LONG")):
+        typed(data)
+        outcome = cli("chat", decoder, *REFERENCE)
+        assert outcome.code == 3
+        assert f"error [{code}]: " in outcome.err
+
+
 def test_ctrl_c_ends_the_answer(process, decoder):
     """Within one token: what is there stays, and the speed is told."""
     words = ("-p", "some text", "-n", "100000", "--roll", *REFERENCE)
