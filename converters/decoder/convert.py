@@ -7,19 +7,18 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from edge_sparse.converters.decoder.checkpoint import Checkpoint
 from edge_sparse.converters.decoder.options import DecoderOptions
 from edge_sparse.converters.decoder.plan import decoder_model
-from edge_sparse.converters.decoder.quality import SAMPLE_TEXT, Quality, mean_loss, perplexity, score_session
+from edge_sparse.converters.decoder.quality import SAMPLE_TEXT, Quality, exponential, mean_loss, score_session
 from edge_sparse.converters.decoder.result import DecoderResult
 from edge_sparse.converters.decoder.spool import Spool
 from edge_sparse.converters.decoder.weights import PackedWeights, capacity, pack_weights
 from edge_sparse.converters.frontends.load_decoder import load_decoder
 from edge_sparse.converters.pruning.options import parse_group
 
-from edge_sparse.errors import ConvertError
+from edge_sparse.errors import ConvertError, InputError, MissingExtraError
 from edge_sparse.format.writer import write_model
 from edge_sparse.output_file import check_writable
 from edge_sparse.plan import Model, Tokenizer
@@ -31,6 +30,8 @@ Progress = Callable[[str, float], None]
 #: Models up to this size are compared with their float32 twin, and the others measured on a shorter text.
 _SMALL = 200_000_000
 _TOKENS, _FEW_TOKENS = 4096, 512
+#: Of a text as much is read as no tokenizer makes fewer tokens of.
+_TEXT_BYTES = 1 << 20
 
 
 def convert_decoder(
@@ -79,8 +80,8 @@ def convert_decoder(
     text : path, optional
         Held-out text to measure perplexity on; a paragraph of "Alice in Wonderland" by default.
     perplexity : bool, optional
-        Measure it before and after. By default if weights are pruned or rounded to integers; of models above 200
-        million weights only after.
+        Measure it before and after. By default if weights are pruned or rounded to integers, or a text is named; of
+        models above 200 million weights only after. Without a tokenizer it cannot be measured.
     overwrite : bool
         Replace an existing file.
     threads : int, optional
@@ -111,17 +112,17 @@ def convert_decoder(
     tell = progress or (lambda stage, share: None)
     tell("read", 0.0)
     checkpoint, found = load_decoder(source, tokenizer)
-    words = SAMPLE_TEXT if text is None else _read_text(Path(text))
     options.rows(checkpoint.config)
+    wanted = (options.lossy or text is not None) if perplexity is None else perplexity
+    ids = _text_tokens(found, text, forced=perplexity is True) if wanted else []
     folder = Path(tempfile.gettempdir()) if path is None else Path(os.path.realpath(path)).parent
     with Spool(folder, capacity(checkpoint)) as spool:
         packed = pack_weights(checkpoint, options, spool, lambda share: tell("pack", share))
         model = _model(checkpoint, options, packed, found)
         tell("write", 0.0)
         size = None if path is None else write_model(model, path, overwrite=overwrite)
-    measure = _Measure(checkpoint, options, found, folder, threads or os.cpu_count() or 1, tell)
-    wanted = options.lossy if perplexity is None else perplexity
-    quality = measure(model, words, text, both=perplexity is True) if wanted else None
+    measure = _Measure(checkpoint, options, folder, threads or os.cpu_count() or 1, tell)
+    quality = measure(model, ids, text, both=perplexity is True) if ids else None
     return DecoderResult.of(path, size, checkpoint, options, packed, model, quality)
 
 
@@ -148,29 +149,18 @@ class _Measure:
 
     checkpoint: Checkpoint
     options: DecoderOptions
-    tokenizer: Tokenizer | None
     folder: Path
     threads: int
     tell: Progress
 
-    def __call__(self, model: Model, words: str, text: Any, *, both: bool) -> Quality | None:
-        """Return the perplexity, None where it cannot be measured: without a tokenizer."""
-        if self.tokenizer is None:
-            return None
+    def __call__(self, model: Model, ids: list[int], text: str | Path | None, *, both: bool) -> Quality:
+        """Return the perplexity on the first tokens of a text."""
         small = self.checkpoint.config.parameters <= _SMALL
-        ids = self._ids(words)[: (_TOKENS if small else _FEW_TOKENS) + 1]
-        if len(ids) < 2:
-            raise ConvertError("TEXT_UNREADABLE", f"{text} has fewer than two tokens", "name a longer text")
+        ids = ids[: (_TOKENS if small else _FEW_TOKENS) + 1]
         after = self._loss(model, ids, "after")
         before = self._loss(self._twin(), ids, "before") if small or both else None
         name = "the built-in paragraph" if text is None else str(text)
-        return Quality(name, len(ids) - 1, None if before is None else perplexity(before), perplexity(after))
-
-    def _ids(self, words: str) -> list[int]:
-        from edge_sparse.llm.text_codec import TextCodec
-
-        assert self.tokenizer is not None
-        return TextCodec(self.tokenizer).encode(words)
+        return Quality(name, len(ids) - 1, None if before is None else exponential(before), exponential(after))
 
     def _loss(self, model: Model, ids: list[int], stage: str) -> float:
         self.tell(stage, 0.0)
@@ -185,8 +175,25 @@ class _Measure:
         return _model(self.checkpoint, exact, packed, None)
 
 
+def _text_tokens(tokenizer: Tokenizer | None, text: str | Path | None, *, forced: bool) -> list[int]:
+    """Return the tokens of the text to measure on; none where the built-in one cannot be encoded, unless ``forced``."""
+    if tokenizer is None:
+        return []
+    from edge_sparse.llm.text_codec import TextCodec
+
+    try:
+        ids = TextCodec(tokenizer).encode(SAMPLE_TEXT if text is None else _read_text(Path(text)))
+    except (InputError, MissingExtraError):
+        if forced or text is not None:
+            raise
+        return []
+    if len(ids) < 2:
+        raise ConvertError("TEXT_UNREADABLE", f"{text} has fewer than two tokens", "name a longer text")
+    return ids
+
+
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes()[: 1 << 20].decode("utf-8", "ignore")
+        return path.read_bytes()[:_TEXT_BYTES].decode("utf-8", "ignore")
     except OSError as error:
         raise ConvertError("TEXT_UNREADABLE", f"{path}: {error.strerror}", "check the path") from None

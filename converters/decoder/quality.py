@@ -13,7 +13,7 @@ from edge_sparse.llm.attention import ExactAttention, with_attention
 from edge_sparse.plan import DType, Model
 from edge_sparse.session import Session
 
-__all__ = ["SAMPLE_TEXT", "Quality", "mean_loss", "perplexity", "score_session"]
+__all__ = ["SAMPLE_TEXT", "Quality", "exponential", "mean_loss", "score_session"]
 
 #: From "Alice's Adventures in Wonderland" by Lewis Carroll (1865), in the public domain.
 SAMPLE_TEXT = (
@@ -110,6 +110,6 @@ def mean_loss(session: Session, ids: Sequence[int], report: Callable[[float], No
     return total / predicted
 
 
-def perplexity(loss: float) -> float:
-    """Return exp(loss), infinity where that is too large."""
+def exponential(loss: float) -> float:
+    """Return the perplexity of a mean loss, infinity where that is too large."""
     return math.exp(loss) if loss < 700 else math.inf

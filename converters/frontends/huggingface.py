@@ -42,8 +42,10 @@ def read_huggingface(folder: Path) -> Checkpoint:
         ``CONFIG_*``, ``ROPE_UNSUPPORTED``, ``SHARD_*``, ``TENSOR_*``.
     """
     values = _json(folder / "config.json", "CONFIG_MISSING")
-    config = _config(values)
+    _architecture(values)
     stored = _tensors(folder)
+    # Where the configuration is silent, a head of its own says that it is not the embedding.
+    config = _config({"tie_word_embeddings": _OUTER["head"] not in stored, **values})
     names = {name: _source_name(name) for name in config.tensors}
     return Checkpoint(config, {name: stored[source] for name, source in names.items() if source in stored})
 
@@ -67,7 +69,8 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
     return value
 
 
-def _config(values: Mapping[str, Any]) -> DecoderConfig:
+def _architecture(values: Mapping[str, Any]) -> str:
+    """Return the name of an architecture that can be read."""
     architectures = values.get("architectures")
     named = architectures[0] if isinstance(architectures, list) and architectures else values.get("model_type")
     if named not in ARCHITECTURES:
@@ -76,6 +79,11 @@ def _config(values: Mapping[str, Any]) -> DecoderConfig:
             f"architecture {named!r} is not supported",
             f"known architectures are {', '.join(ARCHITECTURES)}",
         )
+    return str(named)
+
+
+def _config(values: Mapping[str, Any]) -> DecoderConfig:
+    named = _architecture(values)
     activation = values.get("hidden_act", "silu")
     if activation != "silu":
         raise UnsupportedOperatorError(
@@ -94,10 +102,10 @@ def _config(values: Mapping[str, Any]) -> DecoderConfig:
         head_dim=head_dim,
         ffn=_count(values, "intermediate_size"),
         vocab=_count(values, "vocab_size"),
-        context=_context(values),
+        context=_context(values, slides=named == "MistralForCausalLM"),
         epsilon=_float(values, "rms_norm_eps", 1e-6),
         frequencies=_frequencies(values, head_dim),
-        tied=bool(values.get("tie_word_embeddings", False)),
+        tied=bool(values["tie_word_embeddings"]),
         qkv_bias=qwen2 or projections,
         output_bias=projections and not qwen2,
         ffn_bias=bool(values.get("mlp_bias", False)),
@@ -105,12 +113,13 @@ def _config(values: Mapping[str, Any]) -> DecoderConfig:
     )
 
 
-def _context(values: Mapping[str, Any]) -> int:
+def _context(values: Mapping[str, Any], *, slides: bool) -> int:
     """Return the trained context; where a window slides over it, only as much as the window."""
     context = _count(values, "max_position_embeddings", 2048)
     window = values.get("sliding_window")
-    slides = values.get("use_sliding_window", True) and isinstance(window, int) and window > 0
-    return min(context, int(window or context)) if slides else context
+    if not values.get("use_sliding_window", slides) or window is None:
+        return context
+    return min(context, _count(values, "sliding_window"))
 
 
 def _frequencies(values: Mapping[str, Any], head_dim: int) -> tuple[float, ...]:

@@ -138,6 +138,15 @@ def test_a_sliding_window_bounds_the_context(tmp_path):
     assert {cache.shape[0] for cache in caches} == {32}
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_configuration_may_be_silent_about_the_head(tied, tmp_path, ids):
+    model = make_folder(tmp_path, tie_word_embeddings=tied)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert np.abs(our_logits(convert_decoder(tmp_path), ids, 40) - expected_logits(model, ids)).max() < 1e-3
+
+
 @pytest.fixture
 def folder(tmp_path):
     make_folder(tmp_path, shard="40KB")
