@@ -19,6 +19,8 @@ _ROUND, _ROUND_BITS = 12582912.0, 0x4B400000
 _TINY = 1e-30
 #: Bytes ahead that are asked for, into the second-level cache: twice as fast on Zen 4 as asking the first level.
 _AHEAD = 16384
+#: Bytes of a cache line.
+_LINE = 64
 
 
 class _Products:
@@ -59,6 +61,7 @@ class FloatProducts(_Products):
         super().__init__(kernel, k)
         self.queries = k.scratch(k.f32, kernel.slots * self.dims)
         self.together = 2 if kernel.lanes == CACHE_BLOCK else 1
+        self.ahead = _AHEAD // self.layout.dtype.numpy.itemsize
         self.value_lanes = self.layout.vector(kernel.lanes)
 
     def query(self, q: Any, slot: Any) -> None:
@@ -103,6 +106,8 @@ class FloatProducts(_Products):
             zero = [k.splat(0.0, lanes)] * (rows * vectors)
             with k.reduce(0, self.dims, zero) as (dim, sums, following):
                 offset = b.mul(dim, k.integer(CACHE_BLOCK))
+                for place in places:
+                    k.prefetch(k.at(place, offset, self.ahead), 2)
                 keys = [self._load(k.at(place, offset, p * lanes), lanes) for place in places for p in range(parts)]
                 for row in range(rows):
                     query = k.splat(k.load(k.at(queries, dim, row * self.dims)), lanes)
@@ -130,6 +135,7 @@ class FloatProducts(_Products):
         values = k.at(self.values_part, b.mul(start, k.integer(self.dims)))
         together = max(1, _SUMS[k.target.registers] // rows)
         tiles = list(range(0, self.dims, lanes))
+        line_vectors = max(1, _LINE // (self.layout.dtype.numpy.itemsize * lanes))
         for first in range(0, len(tiles), together):
             own = tiles[first : first + together]
             places = [(row, dim) for row in range(rows) for dim in own]
@@ -137,6 +143,8 @@ class FloatProducts(_Products):
             initial = [b.fmul(k.load(k.at(sums_at, row * self.dims + dim), lanes), decays[row]) for row, dim in places]
             with k.reduce(0, count, initial) as (token, sums, following):
                 line = k.at(values, b.mul(token, k.integer(self.dims)))
+                for dim in own[::line_vectors]:
+                    k.prefetch(k.at(line, dim + self.ahead), 2)
                 loaded = {dim: self._load(k.at(line, dim), lanes) for dim in own}
                 weights = [
                     k.splat(k.load(k.at(memory.scores, token, row * self.kernel.block)), lanes) for row in range(rows)
