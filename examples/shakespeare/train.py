@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 CONTEXT = 2048
 HELD_OUT = 0.1
+LONG_PART = 0.35  # from this share of the time on, every sequence is as long as the context
 REPEATED_LINES = range(64, 257)  # lengths in bytes of a passage that comes twice
 
 
@@ -169,37 +170,15 @@ def repeat_passage(sequence: Tensor, random: torch.Generator) -> int:
     return target
 
 
-def tiled(piece: Tensor, length: int) -> Tensor:
-    """Return ``length + 1`` bytes that repeat a piece over and over."""
-    return piece.repeat(length // len(piece) + 2)[: length + 1]
-
-
-def batch_of(text: Tensor, sequences: int, length: int, copies: bool, random: torch.Generator) -> Tensor:
-    """Draw [sequences, length + 1] bytes.
-
-    Half of them are text, some with a passage that comes twice. With ``copies``, a third repeats one passage over and
-    over, and the rest does so with shuffled letters, where nothing but looking back helps.
-    """
-
-    def draw(low: int, high: int) -> int:
-        return int(torch.randint(low, high, (), generator=random))
-
-    batch = []
-    for _ in range(sequences):
-        start = draw(0, len(text) - length)
-        sequence = text[start : start + length + 1].clone()
-        kind = float(torch.rand((), generator=random))
-        if copies and kind > 0.85:
-            letters = text[torch.randint(len(text), (draw(16, length // 3),), generator=random)]
-            sequence = tiled(letters, length)
-        elif copies and kind > 0.5:
-            sequence = tiled(sequence[: draw(64, length // 2)], length)
-        else:
-            for _ in range(max(1, length // 1024)):
-                if kind > 0.25:
-                    repeat_passage(sequence, random)
-        batch.append(sequence)
-    return torch.stack(batch)
+def batch_of(text: Tensor, sequences: int, length: int, repeated: float, random: torch.Generator) -> Tensor:
+    """Draw [sequences, length + 1] bytes; `repeated`: how likely a passage comes twice, for every 1024 bytes."""
+    starts = torch.randint(len(text) - length, (sequences,), generator=random)
+    batch = torch.stack([text[start : start + length + 1] for start in starts])
+    for sequence in batch:
+        for _ in range(max(1, length // 1024)):
+            if torch.rand((), generator=random) < repeated:
+                repeat_passage(sequence, random)
+    return batch
 
 
 def losses(model: nn.Module, batch: Tensor) -> Tensor:
@@ -228,25 +207,24 @@ def quality(model: nn.Module, text: Tensor, sequences: int = 32) -> Quality:
         return float(torch.cat([losses(model, part) for part in cut.split(8)]).mean())
 
     random = torch.Generator().manual_seed(1)
-    starts = torch.randint(len(text) - CONTEXT, (8,), generator=random)
-    batch = torch.stack([text[start : start + CONTEXT + 1] for start in starts])
+    batch = batch_of(text, 8, CONTEXT, 0, random)
     targets = [repeat_passage(sequence, random) for sequence in batch]
     found = losses(model, batch)
     again = torch.cat([found[i, at + 15 : at + 63] for i, at in enumerate(targets)])
     return Quality(loss(CONTEXT, sequences), loss(512, sequences), float(again.mean()))
 
 
-def optimisers(model: Decoder, rate: float) -> list[torch.optim.Optimizer]:
+def optimisers(model: Decoder) -> list[torch.optim.Optimizer]:
     """Return Muon for the layers' matrices and AdamW for the table and the norms."""
     matrices = [p for p in model.layers.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=0.75 * rate, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.Muon(matrices, lr=4e-3, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
-def rate_at(progress: float) -> float:
+def rate(progress: float) -> float:
     """Return the share of the full learning rate at a share of the time: warm-up, then a cosine down to 2 %."""
     half_turn = torch.pi * progress
     return min(1.0, progress / 0.02) * (0.02 + 0.98 * 0.5 * (1 + float(torch.cos(torch.tensor(half_turn)))))
@@ -266,10 +244,6 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True, help="the training text")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "model")
     parser.add_argument("--minutes", type=float, default=35.0, help="how long to train (default 35)")
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="go on from these weights")
-    parser.add_argument("--copies", action="store_true", help="half of the sequences teach to look back")
-    parser.add_argument("--rate", type=float, default=4e-3, help="learning rate (default 0.004)")
-    parser.add_argument("--long-part", type=float, default=0.35, help="from this share of the time on, 2048 bytes")
     parser.add_argument("--step-tokens", type=int, default=4096, help="bytes a step (default 4096)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -284,10 +258,7 @@ def main() -> None:
 
     shape = Shape()
     model = Decoder(shape)
-    if options.start:
-        stored = load_file(options.start / "model.safetensors")
-        model.load_state_dict({name.removeprefix("model."): value.float() for name, value in stored.items()})
-    steppers = optimisers(model, options.rate)
+    steppers = optimisers(model)
     full_rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(train_text):,} bytes of training text")
 
@@ -295,13 +266,13 @@ def main() -> None:
     best, step, progress, measured_at = float("inf"), 0, 0.0, 0.0
     while progress < 1.0:
         progress = min(1.0, (time.monotonic() - began) / (60 * options.minutes))
-        length = CONTEXT if progress >= options.long_part else 512
-        batch = batch_of(train_text, options.step_tokens // length, length, options.copies, random)
+        length = CONTEXT if progress >= LONG_PART else 512
+        batch = batch_of(train_text, options.step_tokens // length, length, 0.5 if length == CONTEXT else 0.25, random)
         loss = losses(model, batch).mean()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for stepper, full in zip(steppers, full_rates, strict=True):
-            stepper.param_groups[0]["lr"] = full * rate_at(progress)
+            stepper.param_groups[0]["lr"] = full * rate(progress)
             stepper.step()
             stepper.zero_grad(set_to_none=True)
         step += 1
@@ -310,9 +281,8 @@ def main() -> None:
         if progress >= measured_at:
             found = quality(model, held_out)
             print(f"{progress:6.1%} step {step} held-out {json.dumps(asdict(found))}", flush=True)
-            # Both matter: to predict text, and to find again what came before.
-            if found.loss + 0.1 * found.repeated < best:
-                best = found.loss + 0.1 * found.repeated
+            if found.loss < best:
+                best = found.loss
                 save(model, shape, options.output)
             measured_at = min(1.0, progress + 0.05)
 
