@@ -15,7 +15,8 @@ from edge_sparse.llm.attention import ExactAttention, with_attention
 from edge_sparse.plan import DType, Op
 
 CHUNK, CAPACITY = 24, 320
-#: Root mean square of the error over that of the result; scores of up to 60 are rounded to float32, and to 16 bits of the query for S8.
+#: Root mean square of the error over that of the result. Scores of up to 60 are rounded to float32, queries of S8 to
+#: 16 bits.
 TOLERANCE = {DType.F32: 2e-5, DType.F16: 2e-5, DType.S8: 1e-3}
 
 
