@@ -238,7 +238,11 @@ def start(model: Model, folder: Path, context: int, backend: str) -> dict[str, f
     command = [sys.executable, "-c", _START, str(path), str(context), backend]
     for _ in range(2):
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {"file_bytes": path.stat().st_size, **json.loads(found)}
+    measured = {"file_bytes": path.stat().st_size, **json.loads(found)}
+    return measured | {
+        "allowed_memory": measured["file_bytes"] + measured["cache_bytes"] + 150e6,
+        "allowed_load_s": 2.0,
+    }
 
 
 def main() -> None:
