@@ -122,7 +122,7 @@ def test_sources_that_are_none(failure, network, tmp_path):
         (tmp_path / "weights.pth", "STATE_DICT_GIVEN"),
         (tmp_path / "garbage.pt2", "SOURCE_UNREADABLE"),
         (tmp_path / "missing.pt2", "SOURCE_NOT_FOUND"),
-        (tmp_path, "SOURCE_UNSUPPORTED"),
+        (tmp_path, "CONFIG_MISSING"),
         (f"{network}:missing", "SOURCE_NOT_FOUND"),
         (f"{network}:broken", "SOURCE_FUNCTION_FAILED"),
         (f"{network}:nothing", "SOURCE_FUNCTION_RESULT"),

@@ -101,7 +101,8 @@ def feature_models(draw):
     """A linear layer with a random matrix, and random descriptions."""
     rows, columns = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     dtype = draw(st.sampled_from([DType.F32, DType.F16, DType.S8, DType.S4, DType.TERNARY]))
-    segment = draw(st.sampled_from([0, 4, 8])) if dtype not in (DType.F32, DType.F16) else 0
+    steps = [0, 8] if dtype is DType.S4 else [0, 4, 8]
+    segment = draw(st.sampled_from(steps)) if dtype not in (DType.F32, DType.F16) else 0
     segment = segment if segment < columns + 4 else 0
     random = np.random.default_rng(draw(st.integers(0, 999)))
     weights = random.standard_normal((rows, columns)).astype(np.float32)
