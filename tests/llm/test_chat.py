@@ -1,9 +1,11 @@
 """Chat: templates render as in transformers, stay in their sandbox, and the conversation reaches the model."""
 
+import importlib.util
+
 import pytest
 from small_decoder import open_small
 
-from edge_sparse.errors import InputError
+from edge_sparse.errors import InputError, MissingExtraError
 from edge_sparse.llm import template_worker
 from edge_sparse.llm.chat import PLAIN_STOP, chat_prompt
 from edge_sparse.tokenizer import Tokenizer
@@ -38,6 +40,12 @@ def test_templates_render_as_in_transformers():
         [MESSAGES], chat_template=TEMPLATE, add_generation_prompt=True, bos_token="<s>", eos_token="</s>"
     )
     assert chat_prompt(MESSAGES, TEMPLATE, bos="<s>", eos="</s>").text == expected[0]
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"edge_sparse\[llm\]"):
+        chat_prompt(MESSAGES, TEMPLATE)
 
 
 def test_without_a_template_a_plain_dialogue_is_written():

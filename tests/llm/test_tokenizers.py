@@ -3,13 +3,14 @@
 import json
 import random
 import struct
+import sys
 
 import pytest
 from edge_sparse.converters.decoder.tokenizer_files import tokenizer_from_file
 from edge_sparse.converters.decoder.tokenizer_json import tokenizer_from_json
 from tokenizer_twin import LLAMA3, WORDS, ranked, scored
 
-from edge_sparse.errors import ConvertError, FileFormatError, InputError
+from edge_sparse.errors import ConvertError, FileFormatError, InputError, MissingExtraError
 from edge_sparse.llm.text_codec import TextCodec
 from edge_sparse.llm.text_stream import TextStream
 from edge_sparse.tokenizer import Mark, PreTokenizer, Tokenizer
@@ -177,6 +178,14 @@ def test_a_missing_character_is_named():
     with pytest.raises(InputError) as error:
         TextCodec(Tokenizer(1, ())).encode("\udc80")
     assert error.value.code == "TEXT_UTF8"
+
+
+def test_a_missing_package_is_named_and_decoding_does_without(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    codec = TextCodec(Tokenizer(3, (b"a", b"b")))
+    assert codec.decode([0, 1]) == "ab"
+    with pytest.raises(MissingExtraError, match=r"edge_sparse\[llm\]"):
+        codec.encode("a")
 
 
 def test_merges_must_make_pieces():
