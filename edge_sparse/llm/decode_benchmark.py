@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_sparse.errors import InputError
 from edge_sparse.llm.attention import AttentionMode, with_attention
 from edge_sparse.llm.decode_timer import DecodeTimer, cache_bytes, is_language_model, weight_bytes
 from edge_sparse.machine import peak_memory_bytes, processor_name, usable_cores, versions
-from edge_sparse.plan import Model, Op
+from edge_sparse.plan import DType, Model, Op
 
 __all__ = ["DecodeReport", "DecodeTiming", "PrefillTiming", "decode_benchmark"]
 
@@ -31,7 +31,7 @@ class DecodeTiming:
     min_seconds: float
     median_seconds: float
     gigabytes_per_second: float | None
-    bandwidth_share: float | None
+    bandwidth_share: float | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -123,39 +123,39 @@ def decode_benchmark(
     window = attention.window_tokens(max(depths)) if attention else 1
     decoding: list[DecodeTiming] = []
     prompts: list[PrefillTiming] = []
-    bandwidth: dict[int, float] = {}
     ran = ""
     for turn, count in enumerate(threads):
         say(f"{count} thread(s)", turn / len(threads))
         with DecodeTimer(loaded, threads=count, backend=backend, window=window) as timer:
             ran = timer.session.backend
-            if ran == "numba":
-                bandwidth[count] = _bandwidth(count)
             if prefill:
                 seconds = [timer.prefill(prefill) for _ in range(prefill_repeats + 1)][1:]
                 prompts.append(PrefillTiming(count, prefill, min(seconds), statistics.median(seconds)))
             for depth in depths:
-                decoding.append(_decode(timer, loaded, depth, tokens, bandwidth.get(count)))
+                decoding.append(_decode(timer, loaded, depth, tokens))
+    # Memory is asked for before the measure of bandwidth needs much of its own.
+    peak_memory = peak_memory_bytes()
+    bandwidth = {count: _bandwidth(count) for count in threads} if ran == "numba" else {}
     return DecodeReport(
         name=name,
         backend=ran,
         processor=processor_name(),
         cores=usable_cores(),
         versions=versions(),
-        attention="as in the file" if attention is None else str(attention),
+        attention=_words(attention),
         context=timer.context,
         weight_bytes=weight_bytes(loaded),
         cache_bytes_per_token=cache_bytes(loaded, 0),
         state_bytes=loaded.state_bytes,
         read_seconds=read_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
+        peak_memory_bytes=peak_memory,
         bandwidth=bandwidth,
-        decoding=tuple(decoding),
+        decoding=tuple(_beside(timing, bandwidth) for timing in decoding),
         prefill=tuple(prompts),
     )
 
 
-def _decode(timer: DecodeTimer, model: Model, depth: int, tokens: int, bandwidth: float | None) -> DecodeTiming:
+def _decode(timer: DecodeTimer, model: Model, depth: int, tokens: int) -> DecodeTiming:
     if depth + tokens + 2 > timer.context:
         raise InputError(
             "DEPTH_RANGE",
@@ -172,8 +172,22 @@ def _decode(timer: DecodeTimer, model: Model, depth: int, tokens: int, bandwidth
         min_seconds=min(seconds),
         median_seconds=statistics.median(seconds),
         gigabytes_per_second=rate,
-        bandwidth_share=rate / bandwidth if rate and bandwidth else None,
     )
+
+
+def _beside(timing: DecodeTiming, bandwidth: Mapping[int, float]) -> DecodeTiming:
+    """Add which share of the measured bandwidth was used."""
+    if timing.gigabytes_per_second is None or timing.threads not in bandwidth:
+        return timing
+    return replace(timing, bandwidth_share=timing.gigabytes_per_second / bandwidth[timing.threads])
+
+
+def _words(mode: AttentionMode | None) -> str:
+    """Return a mode and its options as a person would write them."""
+    if mode is None:
+        return "attention as in the file"
+    values = vars(mode) | {"cache": getattr(mode, "cache", DType.F32).name.lower()}
+    return f"{type(mode).__name__}({', '.join(f'{name}={value}' for name, value in values.items())})"
 
 
 def _read(path: Path) -> tuple[Model, str]:
