@@ -23,6 +23,8 @@ __all__ = ["QUERY_TOKENS", "DeltaAttendArgument", "DeltaAttendKernel"]
 
 #: Tokens of a run whose queries share a work unit.
 QUERY_TOKENS = 16
+#: Tokens between values that are read and those that are asked for: too far apart for a processor to foresee.
+AHEAD = 48
 _LOWEST = -1e30
 
 
@@ -251,6 +253,9 @@ class DeltaAttendKernel:
                 with stored:
                     place = b.add(b.mul(b.add(tile, token), k.arg(a.V_CACHE_STRIDE)), column)
                     source = self._at(k, a.V_CACHE, self.values, place)
+                    ahead = k.at(source, b.mul(k.integer(AHEAD), k.arg(a.V_CACHE_STRIDE)))
+                    for at in range(0, self.head_dim, 64 // self.values.numpy.itemsize):
+                        k.prefetch(k.at(ahead, at))
                     if self.padded != self.head_dim:
                         k.store(zero, k.at(target, self.padded - self.lanes), self.lanes)
                     for at, lanes in self._parts():
@@ -309,9 +314,12 @@ class DeltaAttendKernel:
         powers = exponential(k, b.fsub(scores, k.splat(maximum, lanes)), lanes)
         powers = b.select(seen, powers, k.splat(0.0, lanes))
         k.store(b.fadd(k.load(weights, lanes), powers), weights, lanes)
+        # A number from memory goes to all lanes for nothing, one from another lane does not.
+        spread = k.at(unit.weights, k.integer(2 * QUERY_TOKENS * self.group * lanes))
+        k.store(powers, spread, lanes)
         total = [k.load(k.at(sums, at), lanes) for at in range(0, self.padded, lanes)]
         for lane in range(lanes):
-            weight = k.splat(b.extract_element(powers, k.i32(lane)), lanes)
+            weight = k.splat(k.load(k.at(spread, lane)), lanes)
             for number in range(len(total)):
                 value = k.load(k.at(unit.values, lane * self.padded + number * lanes), lanes)
                 total[number] = k.multiply_add(weight, value, total[number])

@@ -119,8 +119,11 @@ class DeltaStoreKernel:
                 shift = b.trunc(b.and_(element, k.integer(31)), k.i32)
                 bit = b.zext(b.and_(b.lshr(word, shift), k.i32(1)), k.i64)
                 place = k.at(reference, element)
-                with b.if_then(b.icmp_signed("!=", bit, k.integer(0))):
-                    b.store(b.fadd(k.load(place), self._load(k, k.at(deltas, places[0]))), place)
+                # Read also where nothing changed, which no processor could foresee; behind the last one there is room,
+                # since only as many were stored as there were elements before this one.
+                changed = b.icmp_signed("!=", bit, k.integer(0))
+                moved = b.fadd(k.load(place), self._load(k, k.at(deltas, places[0])))
+                k.store(b.select(changed, moved, k.load(place)), place)
                 following[0] = b.add(places[0], bit)
             after[0] = places[0]
 
