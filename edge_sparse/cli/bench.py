@@ -32,7 +32,8 @@ language models:
   edge-sparse bench llama.egs --decode --prefill 512 --cache f16
 
 A token reads all weights and the whole cache once: GB/s say how fast, and how much of what as many threads read at
-best. The caches are filled with random numbers, which takes no time and changes none.
+best (more than all of it: a small model stays in the processor's caches). Attention caches are filled with random
+numbers, which takes no time and changes none; delta attention reads a random prompt.
 
 Close other programs first, and compare minima only within one run of this command.
 """
