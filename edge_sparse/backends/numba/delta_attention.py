@@ -9,6 +9,7 @@ import numpy as np
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.delta_attend import QUERY_TOKENS, DeltaAttendKernel
 from edge_sparse.backends.numba.delta_store import DeltaStoreKernel
+from edge_sparse.backends.numba.delta_tile import DeltaShape
 from edge_sparse.backends.numba.launch import TOKENS, Launch, address_of, row_stride
 from edge_sparse.backends.numba.scratch import Scratch
 from edge_sparse.errors import BackendError
@@ -41,7 +42,7 @@ def delta_attention_launches(
     arguments = [address_of(k), address_of(v), *places, theta, tokens, row_stride(k), row_stride(v), *strides, *tail]
     first = Launch(compiler.emit(store.name, store.emit), arguments, kv_heads)  # type: ignore[arg-type]
     group = heads // kv_heads
-    attend = DeltaAttendKernel(head_dim, group, compiler.target.lanes, deltas.dtype, v_cache.dtype)
+    attend = DeltaAttendKernel(DeltaShape(head_dim, group, compiler.target.lanes, deltas.dtype, v_cache.dtype))
     units = kv_heads * -(-y.shape[0] // QUERY_TOKENS)
     (memory,) = scratch.places(4 * attend.scratch_floats * units)
     scale = np.array([words["scale"]], np.float32)
