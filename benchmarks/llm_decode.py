@@ -160,7 +160,7 @@ class Contest:
             floor, model = case.floors[depth], self.models[name]
             rate = (weight_bytes(model) + cache_bytes(model, depth)) / timing.minimum / 1e6
             share = rate / self.bandwidth[threads]
-            cells += [f"{ratios[0]:.2f}", f"{ratios[1]:.2f}", f"{floor}{' MISSED' if max(ratios) < floor else ''}"]
+            cells += [f"{ratios[0]:.2f}", f"{ratios[1]:.2f}", f"{floor}{' MISSED' if min(ratios) < floor else ''}"]
             cells += [f"{same[0]:.2f}" if depth == 0 and case.head == "s4" else "", f"{rate:.1f} ({share:.0%})"]
             record |= {"ratio_min": ratios[0], "ratio_median": ratios[1], "floor": floor, "gb_per_s": rate}
             record |= {"bandwidth_share": share, "ratio_to_q4_0_head": same[0] if depth == 0 else None}
