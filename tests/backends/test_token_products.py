@@ -184,6 +184,13 @@ def test_results_do_not_depend_on_threads_or_on_the_other_tokens():
             np.testing.assert_array_equal(four(x[:tokens]), whole[:tokens])
 
 
+def test_what_the_stack_cannot_hold_is_widened():
+    kernels = check(product([matrix(32, 8192, 32, DType.S8, 4, 0.0)], 2), 2)
+    assert "round_rows" in kernels[0]
+    if choose_dot(host_target(), 32):
+        assert "round_rows" not in check(product([matrix(32, 8192, 32, DType.S8, 64, 0.0)], 2), 2)[0]
+
+
 def test_zeros_and_numbers_that_are_none():
     model = product([matrix(16, 64, 16, DType.S4, 32, 0.0)], 2)
     with Session.from_model(model) as session:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.integer_dot import IntegerDot, choose_dot
+from edge_sparse.backends.numba.integer_strip import IntegerStrip
 from edge_sparse.backends.numba.launch import TOKENS, Address, Launch, RunValue, address_of, advance, row_stride
 from edge_sparse.backends.numba.quantise_rows import QuantiseArgument, QuantiseRows, quantised_stride
 from edge_sparse.backends.numba.round_rows import RoundRows
@@ -28,7 +29,7 @@ Value = int | Address | RunValue | npt.NDArray[Any]
 
 #: Tokens of one register tile: as many sums as the registers hold beside weights, scales and constants.
 TOKEN_TILES = {32: (12, 4, 1), 16: (4, 1)}
-#: Bytes of a kernel's stack that packed rows may take.
+#: Bytes of a kernel's stack that packed rows may take, and as many that sums of weights may.
 STACK_BYTES = 96 << 10
 #: Kept columns whose products may be summed in 32 bits.
 COLUMN_LIMIT = 1 << 16
@@ -39,6 +40,8 @@ def _dots(compiler: KernelCompiler, matrix: SparseMatrix) -> list[IntegerDot] | 
     dots = [choose_dot(compiler.target, band.group) for band in matrix.bands]
     fits = matrix.dtype in (DType.S8, DType.S4) and matrix.columns <= COLUMN_LIMIT
     fits = fits and (matrix.kept is None or quantised_stride(matrix.columns) <= STACK_BYTES)
+    segments = -(-matrix.columns // matrix.segment) if matrix.segment else 1
+    fits = fits and 4 * segments * max(band.group for band in matrix.bands) <= STACK_BYTES
     found = [dot for dot in dots if dot is not None]
     return found if fits and len(found) == len(dots) else None
 
@@ -161,7 +164,7 @@ def _bands(
         }
         for tiles, runs in _token_tiles(compiler, matrix, band.group // dot.lanes, y):
             form = (matrix.dtype, band.group, matrix.columns, matrix.segment, bitmap is not None)
-            kernel = SpmmInteger(*form, dot, tiles, tiles != (1,), epilogue)
+            kernel = SpmmInteger(IntegerStrip(*form, dot, tiles != (1,)), tiles, epilogue)
             name = compiler.emit(kernel.name, kernel.emit)
             waits = not launches and not quantised
             table = [arguments[a] for a in IntegerArgument]
