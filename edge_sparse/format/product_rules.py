@@ -59,6 +59,7 @@ def _rows(view: StepView, x: Tensor, y: Tensor, residual: Tensor | None, size: t
             view.need_even_rows(tensor, name)
             view.need_same_symbol(tensor, name)
     view.need(x.storage is not Storage.CONSTANT, "STEP_STORAGE", "x is a constant")
+    view.need(y.symbol_axis < 0 or len(y.shape) == 2, "STEP_SYMBOL", "x has several rows for each number of the symbol")
     rows, columns = size
     view.need(x.shape[-1] == columns, "STEP_SHAPE", f"x has rows of {x.shape[-1]}, the matrix has {columns} columns")
     view.need_shape(y, "y", (*x.shape[:-1], rows))

@@ -112,6 +112,8 @@ class StepView:
         """Check a row-major operand: elements of the last axis side by side, rows at one distance."""
         self.need_layout(tensor, name, (Layout.ROW_MAJOR,))
         self.need(len(tensor.shape) > 0, "STEP_SHAPE", f"{name} is a single number")
+        several = len(tensor.shape) > 1 or tensor.symbol_axis < 0
+        self.need(several, "STEP_SYMBOL", f"{name} is a single row as long as the symbol")
         self.need(tensor.strides[-1] == 1, "STEP_STRIDES", f"{name} has gaps between the elements of a row")
         for axis in range(len(tensor.shape) - 2):
             even = tensor.strides[axis] == tensor.shape[axis + 1] * tensor.strides[axis + 1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_plan import TinyPlan
 
+from edge_sparse.backends.numba.program import NumbaProgram
 from edge_sparse.plan import Activation, DType, Op
 
 CHUNK = 5
@@ -113,3 +114,27 @@ def test_take_last():
     x = plan.input("x", (CHUNK, 19))
     plan.step(Op.TAKE_LAST, [x], plan.output("y", (1, 19), symbolic=False))
     same(plan, x=random(CHUNK, 19), tolerance=0)
+
+
+@pytest.mark.parametrize("shape", [(CHUNK, 6), (CHUNK, 2, 3), (CHUNK, 3, 2, 1)])
+def test_softmax_and_copies_touch_only_the_tokens_of_a_run(shape):
+    plan = TinyPlan(CHUNK)
+    x = plan.input("x", shape)
+    plan.step(Op.SOFTMAX, [x], plan.output("s", shape))
+    plan.step(Op.COPY, [x], plan.output("c", (CHUNK, 6)))
+    same(plan, x=random(*shape))
+
+
+def test_a_copy_between_axes_that_do_not_nest():
+    plan = TinyPlan(CHUNK)
+    plan.step(Op.COPY, [plan.input("x", (CHUNK, 2, 3))], plan.output("y", (CHUNK, 3, 2)))
+    same(plan, x=random(CHUNK, 2, 3))
+
+
+@pytest.mark.parametrize("op", [Op.SOFTMAX, Op.COPY])
+def test_units_of_a_launch_are_those_of_its_tokens(op):
+    plan = TinyPlan(CHUNK)
+    plan.step(op, [plan.input("x", (CHUNK, 2, 3))], plan.output("y", (CHUNK, 2, 3)))
+    model = plan.model()
+    ((launch,),) = NumbaProgram(model, model.plans[0]).launches
+    assert launch.units_in(CHUNK) == CHUNK * launch.units_in(1)

@@ -14,7 +14,21 @@ from tiny_models import delta, described, small_image, small_rows, small_tokens,
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.spec import HEADER, NONE, Section
 from edge_sparse.llm.attention import ExactAttention, with_attention
-from edge_sparse.plan import Activation, Band, Border, DType, Layout, Model, Op, SparseMatrix, Storage, Tensor
+from edge_sparse.plan import (
+    Activation,
+    Band,
+    Border,
+    DType,
+    Layout,
+    Model,
+    Op,
+    Plan,
+    SparseMatrix,
+    Step,
+    Storage,
+    Tensor,
+    row_major_strides,
+)
 
 __all__ = ["invalid_files"]
 
@@ -367,6 +381,8 @@ def _steps(rows: bytes, image: bytes) -> dict[str, bytes]:
         "STEP_SHAPE": _wider_input(rows, x),
         "STEP_SHAPE.bias": _rebuilt(small_rows(), lambda m: _tensor(m, bias, shape=(2, 3), strides=(3, 1))),
         "STEP_SYMBOL": _half_symbolic(),
+        "STEP_SYMBOL.row": _symbolic_row(),
+        "STEP_SYMBOL.product": _symbolic_product(),
     }
 
 
@@ -382,6 +398,33 @@ def _half_symbolic() -> bytes:
     """Return a plan whose output follows the symbol and whose input does not."""
     model = _tensor(small_rows(), small_rows().plans[0].outputs[0], symbol_axis=0)
     return assemble(replace(model, plans=(replace(model.plans[0], symbol="tokens", symbol_max=2),)))
+
+
+def _symbolic_row() -> bytes:
+    """Return a softmax over as many numbers as the symbol says."""
+    x, y = (_row_tensor(name, storage, (64,)) for name, storage in (("x", Storage.INPUT), ("y", Storage.OUTPUT)))
+    plan = Plan("main", (x, y), (Step(Op.SOFTMAX, "softmax", (0,), (1,), {}),), (0,), (1,), 0, "tokens", 64)
+    return assemble(Model((plan,)))
+
+
+def _symbolic_product() -> bytes:
+    """Return a product of several rows for each number of the symbol."""
+    model = small_rows()
+    plan = model.plans[0]
+    x, y = plan.inputs[0], plan.outputs[0]
+    for number, width in ((x, 5), (y, 6)):
+        tensor = _row_tensor(plan.tensors[number].name, plan.tensors[number].storage, (2, 3, width))
+        model = _tensor(model, number, **{name: getattr(tensor, name) for name in _PLACED})
+    return assemble(replace(model, plans=(replace(model.plans[0], symbol="tokens", symbol_max=2),)))
+
+
+_PLACED = ("shape", "strides", "extent", "symbol_axis")
+
+
+def _row_tensor(name: str, storage: Storage, shape: tuple[int, ...]) -> Tensor:
+    extent = (0, 4 * int(np.prod(shape)))
+    strides = row_major_strides(shape)
+    return Tensor(name, DType.F32, shape, storage=storage, strides=strides, extent=extent, symbol_axis=0)
 
 
 def _products(image: bytes) -> dict[str, bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,22 +29,36 @@ def zero_border_launch(compiler: KernelCompiler, y: Tensor) -> Launch:
 
 def copy(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launch:
     """COPY: strided where the axes of both shapes nest, element by element otherwise."""
-    axes = _common_axes(x, y)
-    if axes is None or len(axes) > 4:
+    # Tokens stay the outermost axis, so that the first units are those of the first tokens.
+    outer = int(y.symbol_axis == 0)
+    axes = _common_axes(x, y, outer)
+    if axes is None or len(axes) > 4 - outer:
         return _copy_indexed(compiler, x, y)
     # Reading order of y: its innermost axis is the kernel's inner loop.
     axes.sort(key=lambda axis: -axis[2])
-    axes = [(1, 0, 0)] * (4 - len(axes)) + axes
+    axes = [(1, 0, 0)] * (4 - outer - len(axes)) + axes
+    if outer:
+        axes = [(y.shape[0], x.strides[0], y.strides[0]), *axes]
     lengths, x_strides, y_strides = zip(*axes, strict=True)
     name = compiler.python(kernels.copy_f32)
     numbers = [*lengths[1:], *x_strides, *y_strides]
-    return Launch(name, [address_of(x), address_of(y), *numbers], lengths[0] * lengths[1])
+    return _by_tokens(y, name, [address_of(x), address_of(y), *numbers], lengths[0] * lengths[1])
 
 
-def _common_axes(x: Tensor, y: Tensor) -> list[tuple[int, int, int]] | None:
-    """Split the axes of both shapes into common ones: (length, stride in x, stride in y); None if they do not nest."""
-    left = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
-    right = [(n, s) for n, s in zip(y.shape, y.strides, strict=True) if n != 1]
+def _by_tokens(y: Tensor, kernel: str, arguments: list[Any], units: int) -> Launch:
+    """Return a launch of ``units`` in a run of the most tokens, and of fewer in shorter runs."""
+    if y.symbol_axis == 0:
+        return Launch(kernel, arguments, units // y.shape[0], unit_tokens=1)
+    return Launch(kernel, arguments, units)
+
+
+def _common_axes(x: Tensor, y: Tensor, first: int) -> list[tuple[int, int, int]] | None:
+    """Split the axes of both shapes, from the ``first``, into common ones: (length, stride in x, stride in y).
+
+    None if they do not nest.
+    """
+    left = [(n, s) for n, s in zip(x.shape[first:], x.strides[first:], strict=True) if n != 1]
+    right = [(n, s) for n, s in zip(y.shape[first:], y.strides[first:], strict=True) if n != 1]
     axes = []
     while left and right:
         (n, s), (m, t) = left.pop(), right.pop()
@@ -64,7 +80,7 @@ def _offsets(tensor: Tensor) -> npt.NDArray[np.int64]:
 
 def _copy_indexed(compiler: KernelCompiler, x: Tensor, y: Tensor) -> Launch:
     arguments = [address_of(x), address_of(y), _offsets(x), _offsets(y)]
-    return Launch(compiler.python(kernels.copy_indexed_f32), arguments, y.size)
+    return _by_tokens(y, compiler.python(kernels.copy_indexed_f32), arguments, y.size)
 
 
 def phase_split(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launch:
@@ -108,7 +124,8 @@ def softmax(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launc
     """SOFTMAX over the last axis."""
     length = x.shape[-1]
     name = compiler.python(kernels.softmax_f32)
-    return Launch(name, [address_of(x), address_of(y), length, row_stride(x), row_stride(y)], x.size // length)
+    arguments = [address_of(x), address_of(y), length, row_stride(x), row_stride(y)]
+    return _by_tokens(y, name, arguments, x.size // length)
 
 
 def pad(compiler: KernelCompiler, step: Step, x: Tensor, y: Tensor) -> Launch:
