@@ -74,8 +74,14 @@ def _clear(k: KernelBuilder, target: Any) -> None:
 
 
 def sum_segments(k: KernelBuilder, packed: Any, sums: Any, count: Any, segment: int, factor: int) -> None:
-    """Write ``factor`` times the sum of every ``segment`` packed bytes; zeros must follow the last one."""
+    """Write ``factor`` times the sum of every ``segment`` packed bytes.
+
+    64 zeros must follow the last byte, and ``sums`` needs room for one number more.
+    """
     b = k.b
+    if segment == 32 and k.target.lanes == 16:
+        _sum_pairs(k, packed, sums, count, factor)
+        return
     width = 32 if segment % 32 == 0 else 8 if segment % 8 == 0 else 4
     kind = k.ir.VectorType(k.i8, width)
     segments = b.sdiv(b.add(count, k.integer(segment - 1)), k.integer(segment))
@@ -88,6 +94,26 @@ def sum_segments(k: KernelBuilder, packed: Any, sums: Any, count: Any, segment: 
             part.align = 1
             following[0] = b.add(carried[0], _sum(k, part, width))
         b.store(b.mul(carried[0], k.i32(factor)), k.at(sums, number))
+
+
+def _sum_pairs(k: KernelBuilder, packed: Any, sums: Any, count: Any, factor: int) -> None:
+    """Sum two segments of 32 bytes at once: a third of the instructions that one after the other takes."""
+    b = k.b
+    kind, quads = k.ir.VectorType(k.i8, 64), k.ir.VectorType(k.i64, 8)
+    with k.loop(0, count, 64) as first:
+        part = b.load(b.bitcast(k.at(packed, first), kind.as_pointer()))
+        part.align = 1
+        unsigned = b.xor(part, k.ir.Constant(kind, [128] * 64))
+        total = k.intrinsic("llvm.x86.avx512.psad.bw.512", quads, unsigned, k.ir.Constant(kind, [0] * 64))
+        for distance in (1, 2):
+            order = [lane ^ distance for lane in range(8)]
+            mask = k.ir.Constant(k.ir.VectorType(k.i32, 8), order)
+            total = b.add(total, b.shuffle_vector(total, total, mask))
+        pair = b.shuffle_vector(total, total, k.ir.Constant(k.ir.VectorType(k.i32, 2), [0, 4]))
+        words = k.ir.VectorType(k.i32, 2)
+        pair = b.sub(b.trunc(pair, words), k.ir.Constant(words, [32 * 128] * 2))
+        place = b.bitcast(k.at(sums, b.sdiv(first, k.integer(32))), words.as_pointer())
+        b.store(b.mul(pair, k.ir.Constant(words, [factor] * 2)), place).align = 4
 
 
 def _sum(k: KernelBuilder, part: Any, width: int) -> Any:

@@ -78,7 +78,7 @@ class SpmmInteger:
         stride, tile = quantised_stride(self.strip.columns), self.token_tiles[0]
         packed = self._stack(k, k.i8, tile * stride) if self.strip.sparse else None
         own = self.strip.several or self.strip.sparse
-        sums = self._stack(k, k.i32, self.strip.segments * self.strip.group) if own and self.strip.offset else None
+        sums = self._stack(k, k.i32, self.strip.segments * self.strip.group + 1) if own and self.strip.offset else None
         with k.loop(k.begin, k.end) as strip:
             record = k.at(k.pointer(IntegerArgument.STRIPS, k.i64), k.b.mul(strip, k.integer(3)))
             granules = k.b.mul(k.load_int(record, 0), k.integer(4 * self.strip.group))
