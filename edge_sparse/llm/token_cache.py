@@ -36,6 +36,8 @@ class TokenCache:
         self.window = 1
         # More than ``tokens`` after a run that was interrupted.
         self._stored = 0
+        #: The most that were stored since the caches were empty: what they overwrote is gone after going back, too.
+        self._furthest = 0
         self._position = np.zeros(session.inputs[1].shape, np.int32)
 
     def go_back(self, tokens: Sequence[int]) -> int:
@@ -47,12 +49,16 @@ class TokenCache:
         while shared < most and self.tokens[shared] == tokens[shared]:
             shared += 1
         if shared < self._stored:
-            shared = self.mode.rewind(shared, self.window, self._stored, self.context, self.chunk)
+            shared = self._rewound(shared)
         del self.tokens[shared:]
         self._stored = shared
         if not shared:
+            self._furthest = 0
             self.window = self.mode.window_tokens(len(tokens))
         return shared
+
+    def _rewound(self, position: int) -> int:
+        return self.mode.rewind(position, self.window, self._furthest, self.context, self.chunk)
 
     def read(self, tokens: Sequence[int]) -> npt.NDArray[Any]:
         """Append tokens to the caches, in runs of up to ``chunk``, and return the last run's output.
@@ -68,7 +74,7 @@ class TokenCache:
         if self._stored > len(self.tokens):
             # A run was interrupted: as after going back, some attention modes must begin earlier than where it stopped.
             again = self.tokens[:]
-            usable = self.mode.rewind(len(again), self.window, self._stored, self.context, self.chunk)
+            usable = self._rewound(len(again))
             del self.tokens[usable:]
             self._stored = usable
             if usable < len(again):
@@ -76,6 +82,7 @@ class TokenCache:
         self._position[0] = len(self.tokens)
         self._position[1:] = self.window
         self._stored = len(self.tokens) + len(part)
+        self._furthest = max(self._furthest, self._stored)
         outputs = self.session.run({"ids": np.array(part, np.int32), "position": self._position})
         self.tokens += part
         (output,) = outputs.values()
