@@ -7,12 +7,14 @@ import pytest
 from edge_sparse.converters.lower import lower
 from graph_builder import GraphBuilder
 from test_lower import NETWORKS
+from tiny_plan import TinyPlan
 
 from edge_sparse import Session
 from edge_sparse.backends.numba.cache import ObjectCache
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.program import NumbaProgram
 from edge_sparse.errors import BackendError, InputError
+from edge_sparse.plan import Op
 
 
 def both(model, x, threads=1, runs=2):
@@ -242,3 +244,22 @@ def test_an_interrupted_run_is_finished_before_the_next():
             session.run(x)
         for name, value in session.run(y).items():
             np.testing.assert_array_equal(value, expected[name])
+
+
+def test_threads_that_a_fork_of_the_process_left_behind_are_not_waited_for():
+    plan = TinyPlan(4)
+    plan.step(Op.SOFTMAX, [plan.input("x", (4, 3))], plan.output("y", (4, 3)))
+    session = plan.session("numba", threads=2)
+    session.run({"x": np.zeros((4, 3), np.float32)})
+    executor, found = session._executor, []
+    # What a child process finds when another thread was still inside the driver.
+    executor._process = 0
+    executor._workers._runs[0] += 1
+    executor._progress[0, 0] += 1
+    executor._unfinished = ({}, {})
+    running = threading.Thread(
+        target=lambda: found.append(session.run({"x": np.zeros((2, 3), np.float32)})["y"]), daemon=True
+    )
+    running.start()
+    running.join(20)
+    np.testing.assert_allclose(found, np.full((1, 2, 3), 1 / 3, np.float32), rtol=1e-6)

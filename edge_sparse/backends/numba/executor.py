@@ -103,6 +103,8 @@ class NumbaExecutor:
         outputs = {
             tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
         }
+        if self._workers is not None and self._process != os.getpid():
+            self._start_anew()
         self._finish()
         if tokens != self._tokens:
             self._set_tokens(tokens)
@@ -110,9 +112,6 @@ class NumbaExecutor:
             for table, position, offset in self._patches.get(name, ()):
                 table[position] = array.ctypes.data + offset
         if self._workers is not None:
-            if self._process != os.getpid():
-                # Threads do not survive a fork of the process.
-                self._workers = self._new_workers()
             self._unfinished = (inputs, outputs)
             self._workers.start(self._number)
         self._drive(self._table.ctypes.data, 0, self._number)
@@ -122,6 +121,12 @@ class NumbaExecutor:
             tensors[n].name: outputs[tensors[n].name][: tokens if tensors[n].symbol_axis == 0 else None]
             for n in self._plan.outputs
         }
+
+    def _start_anew(self) -> None:
+        """Replace the threads, which do not survive a fork of the process, and forget what they had begun."""
+        self._workers = self._new_workers()
+        self._progress[:] = 0
+        self._number, self._unfinished = 0, None
 
     def _set_tokens(self, tokens: int) -> None:
         """Make the launches those of runs of so many tokens; no thread may be inside the driver meanwhile."""
