@@ -14,7 +14,7 @@ from edge_sparse.backends.numba.cache import ObjectCache
 from edge_sparse.backends.numba.compiler import KernelCompiler
 from edge_sparse.backends.numba.program import NumbaProgram
 from edge_sparse.errors import BackendError, InputError
-from edge_sparse.plan import Op
+from edge_sparse.plan import DType, Op
 
 
 def both(model, x, threads=1, runs=2):
@@ -263,3 +263,24 @@ def test_threads_that_a_fork_of_the_process_left_behind_are_not_waited_for():
     running.start()
     running.join(20)
     np.testing.assert_allclose(found, np.full((1, 2, 3), 1 / 3, np.float32), rtol=1e-6)
+
+
+def test_numbers_that_change_after_their_check_lead_nowhere():
+    plan = TinyPlan(4)
+    table = plan.constant(np.arange(12, dtype=np.float32).reshape(6, 2))
+    ids = plan.input("ids", (4,), DType.S32)
+    plan.step(Op.EMBEDDING, [ids, table], plan.output("y", (4, 2)), matrix=-1)
+    with plan.session("numba", threads=2) as session:
+        executor, numbers = session._executor, np.array([5, 1, 0], np.int32)
+
+        def interrupted(*_):
+            executor._drive = drive
+            raise KeyboardInterrupt
+
+        drive, executor._drive = executor._drive, interrupted
+        with pytest.raises(KeyboardInterrupt):
+            session.run({"ids": numbers})
+        # The cut-off run is finished when the next one begins, and numbers that nobody checked must not reach it.
+        assert not np.shares_memory(executor._unfinished[0]["ids"], numbers)
+        numbers[:] = 2
+        np.testing.assert_array_equal(session.run({"ids": numbers})["y"], np.full((3, 2), [4, 5], np.float32))

@@ -97,6 +97,9 @@ class NumbaExecutor:
         if self._closed:
             raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
         tensors = self._plan.tensors
+        # Numbers that lead to addresses are checked and used in a copy: the caller's arrays can change meanwhile, and
+        # do so before a run that was interrupted is finished.
+        inputs = {name: x.copy() if x.dtype == np.int32 else x for name, x in inputs.items()}
         tokens = symbol_length(self._plan, inputs)
         check_numbers(self._program.model, self._plan, inputs, tokens, self.state)
         # Kernels may write whole tiles of tokens, so outputs have room for the most.
