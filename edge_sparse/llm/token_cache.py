@@ -32,7 +32,7 @@ class TokenCache:
         self.chunk = session.plan.symbol_max
         #: Tokens in the caches, in order.
         self.tokens: list[int] = []
-        #: Window of attention modes that have one, fixed by the first prompt.
+        #: Window of attention modes that have one, fixed by the prompt that the caches began with.
         self.window = 1
         # More than ``tokens`` after a run that was interrupted.
         self._stored = 0
@@ -48,6 +48,9 @@ class TokenCache:
         shared, most = 0, min(len(self.tokens), len(tokens) - 1)
         while shared < most and self.tokens[shared] == tokens[shared]:
             shared += 1
+        if 2 * shared < len(tokens) and self.window != self.mode.window_tokens(len(tokens)):
+            # Most is read anyway: with the window that this text would have been given.
+            shared = 0
         if shared < self._stored:
             shared = self._rewound(shared)
         del self.tokens[shared:]

@@ -38,3 +38,14 @@ def test_delta_attention_goes_back_twice(backend):
     fresh.go_back(TEXT[:40])
     expected = fresh.read([*TEXT[:28], OTHER[28]])[-1]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_prompt_that_shares_little_gets_a_window_of_its_own():
+    cache = delta_cache("reference")
+    cache.go_back(TEXT[:4])
+    cache.read(TEXT[:4])
+    assert cache.window == 1
+    assert cache.go_back([*TEXT[:4], *OTHER[4:7]]) == 4
+    assert cache.window == 1
+    assert cache.go_back([*TEXT[:4], *OTHER[4:40]]) == 0
+    assert cache.window == 10
