@@ -19,7 +19,7 @@ from edge_sparse.format.step_view import StepView
 from edge_sparse.format.written import Written
 from edge_sparse.plan import Op, Plan, SparseMatrix, Step, Storage, Tensor
 
-__all__ = ["read_plans"]
+__all__ = ["check_plans", "read_plans"]
 
 _AGAIN = "convert the model again"
 _RULES: Mapping[Op, Callable[[StepView], None]] = {
@@ -74,9 +74,20 @@ def read_plans(
         raise FileFormatError("PLAN_PORTS", f"{len(ports) - first_port} ports belong to no plan", _AGAIN)
     if len({plan.name for plan in plans}) != len(plans):
         raise FileFormatError("PLAN_NAME", "two plans have one name", _AGAIN)
+    check_plans(plans, matrices)
+    return tuple(plans)
+
+
+def check_plans(plans: Sequence[Plan], matrices: Sequence[SparseMatrix]) -> None:
+    """Check that no step of some plans can touch memory that is not its own; their tensors are right by themselves.
+
+    Raises
+    ------
+    FileFormatError
+        ``STEP_*``, ``PLAN_*``.
+    """
     for number, plan in enumerate(plans):
         _check_plan(plan, f"plan {number} ({plan.name})", matrices)
-    return tuple(plans)
 
 
 def _fail(code: str, label: str, problem: str) -> FileFormatError:

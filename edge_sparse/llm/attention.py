@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sparse.errors import InputError
+from edge_sparse.format.read_plans import check_plans
 from edge_sparse.llm.delta import DeltaAttention
 from edge_sparse.llm.state_layout import lay_out_state, state_tensor
 from edge_sparse.plan import CACHE_BLOCK, DType, Model, Op, Step, Tensor
@@ -126,7 +127,12 @@ def with_attention(model: Model, mode: AttentionMode, context: int | None = None
     ------
     InputError
         ``CONTEXT_RANGE``; ``ATTENTION_ABSENT`` if the model has no ATTENTION step.
+    FileFormatError
+        ``STEP_*``: steps use the caches in ways that do not go together with the mode.
     """
     if not any(step.op is Op.ATTENTION for plan in model.plans for step in plan.steps):
         raise InputError("ATTENTION_ABSENT", "the model has no attention step", "load a converted language model")
-    return mode.rewrite(model, context)
+    rewritten = mode.rewrite(model, context)
+    # Steps of a strange file may share caches between heads of different sizes, or read them as floats.
+    check_plans(rewritten.plans, rewritten.matrices)
+    return rewritten

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_sparse import Session
-from edge_sparse.errors import InputError
+from edge_sparse.errors import FileFormatError, InputError
 from edge_sparse.format.reader import parse_model
 from edge_sparse.format.writer import model_bytes
 from edge_sparse.llm.attention import DeltaAttention, ExactAttention, with_attention
@@ -104,3 +104,22 @@ def test_wrong_modes_are_refused(make, code):
     with pytest.raises(InputError) as error:
         make()
     assert error.value.code == code
+
+
+@pytest.mark.parametrize("mode", [ExactAttention(DType.S8), DeltaAttention()])
+def test_caches_that_steps_share_in_different_ways_are_refused(mode):
+    model = tiny_decoder()
+    plan = model.plans[0]
+    first, second = (number for number, step in enumerate(plan.steps) if step.op is Op.ATTENTION)
+    inputs, attributes = plan.steps[second].inputs, plan.steps[second].attributes
+    heads = {"heads": 2 * attributes["heads"], "kv_heads": 2 * KV_HEADS, "head_dim": HEAD // 2}
+    shared = replace(
+        plan.steps[second],
+        inputs=(*inputs[:3], *plan.steps[first].inputs[3:5], *inputs[5:]),
+        attributes={**attributes, **heads},
+    )
+    steps = (*plan.steps[:second], shared, *plan.steps[second + 1 :])
+    strange = parse_model(model_bytes(replace(model, plans=(replace(plan, steps=steps),))))
+    with pytest.raises(FileFormatError) as error:
+        with_attention(strange, mode)
+    assert error.value.code.startswith("STEP_")
