@@ -43,9 +43,11 @@ def read_tokenizer(container: Container) -> Tokenizer | None:
         message = f"sampling with temperature {temperature} and top_p {top_p}"
         raise FileFormatError("TOKENIZER_SAMPLING", message, _AGAIN)
     data = pieces.tobytes()
+    parts = tuple(data[start:end] for start, end in zip([0, *ends], ends, strict=False))
+    _check_matched(parts, marks)
     return Tokenizer(
         kind,
-        tuple(data[start:end] for start, end in zip([0, *ends], ends, strict=False)),
+        parts,
         tuple(values.tolist()),
         tuple((left, right) for left, right in pairs.tolist()),
         bos,
@@ -72,6 +74,16 @@ def _piece_ends(kind: int, count: int, merge_count: int, *blobs: npt.NDArray[np.
     if not fits or (ends[-1] if ends else 0) != pieces.size:
         raise FileFormatError("TOKENIZER_SIZE", f"{count} pieces do not fit the tokenizer's blobs or limits", _AGAIN)
     return ends
+
+
+def _check_matched(pieces: tuple[bytes, ...], marks: npt.NDArray[np.uint8]) -> None:
+    """Check that no piece that is looked for in texts could cut a character in two."""
+    for token in np.flatnonzero(marks & Mark.MATCHED).tolist():
+        try:
+            pieces[token].decode("utf-8")
+        except UnicodeDecodeError:
+            message = f"piece {token} is looked for in texts and is not UTF-8"
+            raise FileFormatError("TOKENIZER_VALUES", message, _AGAIN) from None
 
 
 def _enumerations(record: np.void, kind: int) -> tuple[PreTokenizer, Normaliser]:

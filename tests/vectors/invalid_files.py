@@ -656,7 +656,8 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
     editor = FileEditor(tokens)
     record = editor.sections[Section.TOKENIZER][0]
     editor.blobs[int(record["merges_blob"])][0] = 8
-    marks, template = FileEditor(tokens), FileEditor(tokens)
+    marks, template, matched = FileEditor(tokens), FileEditor(tokens), FileEditor(tokens)
+    matched.blobs[int(record["bytes_blob"])][-1] = 0xC3
     marks.blobs[int(record["marks_blob"])][0] = 8
     template.blobs[int(record["template_blob"])][0] = 0xFF
     text = FileEditor(named)
@@ -675,6 +676,7 @@ def _descriptions(named: bytes, tokens: bytes) -> dict[str, bytes]:
         "TOKENIZER_SIZE.scores": tokenizer(scores_blob=int(record["lengths_blob"])),
         "TOKENIZER_VALUES": editor.sealed(),
         "TOKENIZER_VALUES.marks": marks.sealed(),
+        "TOKENIZER_VALUES.matched": matched.sealed(),
         "TOKENIZER_SIZE.marks": tokenizer(marks_blob=int(record["lengths_blob"])),
         "TOKENIZER_FLAGS": tokenizer(flags=16),
         "TOKENIZER_FLAGS.kind": tokenizer(flags=2),
