@@ -198,3 +198,25 @@ def test_zeros_and_numbers_that_are_none():
         x = np.zeros((2, 64), np.float32)
         x[0, 3] = np.nan
         assert not session(x)[1].any()
+
+
+def test_whole_tiles_of_tokens_stay_inside_the_callers_array(monkeypatch):
+    weights = np.random.default_rng(2).standard_normal((16, 5)).astype(np.float32)
+    model = product([pack_dense("", weights, 16)], 24, quantise_x=0)
+    session = Session.from_model(model, backend="numba")
+    drive, kept = session._executor._drive, []
+
+    def watched(*arguments):
+        patches = session._executor._patches["x"]
+        kept.extend(int(table[position]) - offset for table, position, offset in patches)
+        drive(*arguments)
+
+    monkeypatch.setattr(session._executor, "_drive", watched)
+    x = np.random.default_rng(3).standard_normal((24, 5)).astype(np.float32)
+    for tokens in (1, 2, 13, 24):
+        kept.clear()
+        short = x[:tokens].copy()
+        found = session.run({"x": short})["y0"]
+        np.testing.assert_allclose(found, short @ weights.T, rtol=1e-5, atol=1e-5)
+        # A tile that begins inside a shorter array may end behind it.
+        assert all((address == short.ctypes.data) == (tokens == 24) for address in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ class NumbaExecutor:
     def __init__(self, program: NumbaProgram, threads: int) -> None:
         self._program = program
         self._plan = program.plan
+        self._inputs = {program.plan.tensors[number].name: number for number in program.plan.inputs}
         self._arena, self._arena_address = _aligned(program.arena_bytes + 2 * MARGIN)
         self._state, self._state_address = _aligned(program.model.state_bytes)
         self._patches: dict[str, list[tuple[npt.NDArray[np.int64], int, int]]] = {}
@@ -102,7 +104,8 @@ class NumbaExecutor:
         inputs = {name: x.copy() if x.dtype == np.int32 else x for name, x in inputs.items()}
         tokens = symbol_length(self._plan, inputs)
         check_numbers(self._program.model, self._plan, inputs, tokens, self.state)
-        # Kernels may write whole tiles of tokens, so outputs have room for the most.
+        # Kernels may read and write whole tiles of tokens, so floats have room for the most.
+        inputs = {name: _with_room(inputs[name], tensors[number].shape) for name, number in self._inputs.items()}
         outputs = {
             tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
         }
@@ -188,6 +191,15 @@ def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
     """Return zeros and the first address in them that is a multiple of 64."""
     memory = np.zeros(size + 64, np.uint8)
     return memory, -(-memory.ctypes.data // 64) * 64
+
+
+def _with_room(array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return an array of floats that a run of fewer tokens brings, with zeros behind it; others as they are."""
+    if array.dtype != np.float32 or array.size == math.prod(shape):
+        return array
+    result = np.zeros(shape, array.dtype)
+    result[: len(array)] = array
+    return result
 
 
 def _memory_shape(tensor: Tensor) -> tuple[int, ...]:
