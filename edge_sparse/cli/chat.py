@@ -23,6 +23,7 @@ from edge_sparse.cli.llm_options import (
 from edge_sparse.errors import EdgeSparseError, InputError
 
 if TYPE_CHECKING:
+    from edge_sparse.llm.generation import Generation
     from edge_sparse.llm.language_model import LanguageModel
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
@@ -87,14 +88,29 @@ def _next_line() -> str | None:
     return line
 
 
+def _begun(
+    model: LanguageModel, messages: list[dict[str, str]], options: argparse.Namespace, console: Console
+) -> Generation:
+    """Begin an answer; the oldest questions and answers are dropped until the rest fits into the context."""
+    oldest = int(messages[0]["role"] == "system")
+    while True:
+        try:
+            return model.chat(
+                messages, max_tokens=options.tokens, stream=True, on_full="roll", **sampling_options(options)
+            )
+        except InputError as error:
+            if error.code != "PROMPT_TOO_LONG" or len(messages) <= oldest + 1:
+                raise
+            del messages[oldest : oldest + 2]
+            console.note("the context is full: the oldest question and its answer are forgotten")
+
+
 def _answer(
     model: LanguageModel, messages: list[dict[str, str]], options: argparse.Namespace, console: Console
 ) -> tuple[str, str]:
     """Print the answer and add it to the messages; an error takes the question back, so that the talk can go on."""
     try:
-        generation = model.chat(
-            messages, max_tokens=options.tokens, stream=True, on_full="roll", **sampling_options(options)
-        )
+        generation = _begun(model, messages, options, console)
         try:
             for piece in generation:
                 if not console.as_json:

@@ -124,6 +124,17 @@ def test_chat_answers_every_line(cli, decoder, typed):
     assert [turn["user"] for turn in turns] == ["ab", "cd"]
 
 
+def test_long_chats_forget_what_is_oldest(cli, decoder, typed):
+    typed(b"ab\ncd\nef\ngh\n")
+    turns = cli("chat", decoder, "-n", 3, "--json", *REFERENCE).json
+    assert [turn["user"] for turn in turns] == ["ab", "cd", "ef", "gh"]
+    assert all(turn["assistant"] for turn in turns)
+    typed(b"ab\ncd\nef\n")
+    outcome = cli("chat", decoder, "-n", 3, *REFERENCE)
+    assert outcome.code == 0
+    assert "the oldest question and its answer are forgotten" in outcome.err
+
+
 def test_chat_names_what_is_wrong(cli, decoder, typed):
     for data, code in ((b"caf\xe9\n", "TEXT_UTF8"), (b"x" * 100 + b"\n", "PROMPT_TOO_LONG")):
         typed(data)
