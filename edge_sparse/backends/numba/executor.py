@@ -17,7 +17,7 @@ from edge_sparse.backends.numba.launch import TOKENS, Address, bind
 from edge_sparse.backends.numba.workers import Workers, native
 from edge_sparse.backends.run_checks import check_numbers, symbol_length
 from edge_sparse.errors import BackendError
-from edge_sparse.plan import Layout, Storage, Tensor
+from edge_sparse.plan import Layout, Op, Plan, Storage, Tensor
 
 if TYPE_CHECKING:
     from edge_sparse.backends.numba.program import NumbaProgram
@@ -36,7 +36,7 @@ class NumbaExecutor:
     def __init__(self, program: NumbaProgram, threads: int) -> None:
         self._program = program
         self._plan = program.plan
-        self._inputs = {program.plan.tensors[number].name: number for number in program.plan.inputs}
+        self._tiled = _inputs_of_products(program.plan)
         self._arena, self._arena_address = _aligned(program.arena_bytes + 2 * MARGIN)
         self._state, self._state_address = _aligned(program.model.state_bytes)
         self._patches: dict[str, list[tuple[npt.NDArray[np.int64], int, int]]] = {}
@@ -104,8 +104,8 @@ class NumbaExecutor:
         inputs = {name: x.copy() if x.dtype == np.int32 else x for name, x in inputs.items()}
         tokens = symbol_length(self._plan, inputs)
         check_numbers(self._program.model, self._plan, inputs, tokens, self.state)
-        # Kernels may read and write whole tiles of tokens, so floats have room for the most.
-        inputs = {name: _with_room(inputs[name], tensors[number].shape) for name, number in self._inputs.items()}
+        # Products read whole tiles of tokens, and kernels write them: both have room for the most.
+        inputs |= {name: _with_room(inputs[name], shape) for name, shape in self._tiled.items()}
         outputs = {
             tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
         }
@@ -193,9 +193,15 @@ def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
     return memory, -(-memory.ctypes.data // 64) * 64
 
 
+def _inputs_of_products(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """Return names and largest shapes of the inputs that products read."""
+    read = {number for step in plan.steps if step.op is Op.SPMM for number in step.inputs}
+    return {plan.tensors[number].name: plan.tensors[number].shape for number in plan.inputs if number in read}
+
+
 def _with_room(array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return an array of floats that a run of fewer tokens brings, with zeros behind it; others as they are."""
-    if array.dtype != np.float32 or array.size == math.prod(shape):
+    """Return the array of a run, with zeros behind it in a run of fewer tokens."""
+    if array.size == math.prod(shape):
         return array
     result = np.zeros(shape, array.dtype)
     result[: len(array)] = array
