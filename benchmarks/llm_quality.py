@@ -28,8 +28,9 @@ from edge_sparse.plan import DType, Model
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "data" / "llm_quality.json"
-SPARSITIES, GROUPS = (0.3, 0.5, 0.7), (4, 8, 16)
-THETAS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
+SPARSITIES, GROUPS = (0.3, 0.5, 0.7), (1, 4, 8, 16)
+#: With the last one no key outside the window is told from another: what far keys are worth to the model at all.
+THETAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 1000.0)
 WINDOWS = (0.0, 0.01, 0.2, 0.5)
 #: The exact keys of a query that delta attention keeps by default, as a share of the prompt.
 WINDOW = 0.05
@@ -99,7 +100,11 @@ def weight_rows(subject: Subject, task: Task, threads: int) -> list[dict]:
     for sparsity in (0.0, *SPARSITIES):
         for group in GROUPS if sparsity else (0,):
             options = {"sparsity": sparsity, "group": group} if sparsity else {}
-            row = measure(converted(subject, **options), ExactAttention(DType.F32), task, threads=threads)
+            mode = ExactAttention(DType.F32)
+            row = measure(converted(subject, **options), mode, task, threads=threads)
+            if sparsity:
+                whole = measure(converted(subject, **options, head_sparsity=0.0), mode, task, threads=threads)
+                row["loss_head_whole"] = whole["loss"]
             rows.append({"weight_sparsity": sparsity, "group": group, **row})
             report(subject.name, rows[-1])
     return rows
@@ -130,8 +135,8 @@ def main() -> None:
     """Measure and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="shakespeare,stories260K,BabyLlama,time")
-    parser.add_argument("--tokens", type=int, default=16384, help="predicted tokens of a row, about")
-    parser.add_argument("--prompts", type=int, default=12, help="lines to be found, per row")
+    parser.add_argument("--tokens", type=int, default=12288, help="predicted tokens of a row, about")
+    parser.add_argument("--prompts", type=int, default=8, help="lines to be found, per row")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--render", action="store_true", help="draw what was measured before")
     parser.add_argument("--shakespeare", type=Path, default=ROOT / "examples" / "shakespeare" / "model")

@@ -12,6 +12,8 @@ __all__ = ["render", "sparsity_at"]
 
 #: The promise of the paper, and the rise in perplexity that is still called none.
 WANTED, RISE = 0.57, 0.01
+#: A threshold that no key exceeds.
+FAR = 1000.0
 
 
 def render(results: dict, docs: Path) -> None:
@@ -57,11 +59,11 @@ def _perplexity(row: dict) -> float:
 
 
 def _found(row: dict) -> str:
-    return f"{row['found']:.0%} ({row['guessed']:.0%})"
+    return f"{row['found']:.0%} ({row['guessed']:.0%}), {row['gained']:+.2f}"
 
 
 def _weights(rows: list[dict]) -> str:
-    header = ["sparsity", "group", "perplexity", "rise", "line found (guessed)", "seconds"]
+    header = ["sparsity", "group", "perplexity", "rise", "rise, head whole", "line found (guessed), nats", "seconds"]
     base, lines = _perplexity(rows[0]), []
     for row in rows:
         group = f"gs{row['group']}x1" if row["group"] else "dense"
@@ -71,7 +73,8 @@ def _weights(rows: list[dict]) -> str:
             f"{_perplexity(row):.3f}",
             f"{_perplexity(row) / base - 1:+.1%}",
         ]
-        lines.append([*cells, _found(row), f"{row['seconds']:.1f}"])
+        whole = f"{math.exp(row['loss_head_whole']) / base - 1:+.1%}" if "loss_head_whole" in row else ""
+        lines.append([*cells, whole, _found(row), f"{row['seconds']:.1f}"])
     return f"At depth {rows[0]['depth']}, {rows[0]['tokens']} predicted tokens:\n\n" + _table(header, lines)
 
 
@@ -90,11 +93,21 @@ def _rise(row: dict, rows: list[dict]) -> float:
 
 
 def _delta(rows: list[dict]) -> str:
-    header = ["depth", "keys", "perplexity", "rise", "unchanged outside", "× (1 − w/n)", "line found (guessed)", "s"]
+    header = [
+        "depth",
+        "keys",
+        "perplexity",
+        "rise",
+        "unchanged outside",
+        "× (1 − w/n)",
+        "line found (guessed), nats",
+        "s",
+    ]
     lines = []
     for depth, own in _groups(rows).items():
         for row in [r for r in own if r["mode"] != "delta"] + _of_default_window(own):
             name = f"θ = {row['theta']:g}" if row["mode"] == "delta" else row["mode"].lower()
+            name = "none outside (θ = 1000)" if row["theta"] == FAR else name
             sparsities = (row["sparsity_outside"], row["sparsity"])
             sparsity = [f"{s:.1%}" if row["mode"] == "delta" else "" for s in sparsities]
             cells = [str(depth), name, f"{_perplexity(row):.3f}", f"{_rise(row, own):+.2%}", *sparsity]
@@ -133,14 +146,23 @@ def sparsity_at(rows: list[dict], rise: float) -> tuple[float, float]:
 
 
 def _frontier(models: dict[str, list[dict]]) -> str:
-    header = ["model", "depth", "θ at +1 %", "unchanged outside", "θ at 57 % unchanged", "rise there"]
+    header = [
+        "model",
+        "depth",
+        "θ at +1 %",
+        "unchanged outside",
+        "θ at 57 % unchanged",
+        "rise there",
+        "with no far keys",
+    ]
     lines = []
     for model, rows in models.items():
         for depth, own in _groups(rows).items():
             theta, share = sparsity_at(own, RISE)
             there = _rise_at(own)
             cells = [f"{there[0]:.2f}", f"{there[1]:+.1%}"] if there else ["–", "–"]
-            lines.append([model, str(depth), f"{theta:.2f}", f"{share:.0%}", *cells])
+            far = [f"{_rise(row, own):+.1%}" for row in _of_default_window(own) if row["theta"] == FAR]
+            lines.append([model, str(depth), f"{theta:.2f}", f"{share:.0%}", *cells, *(far or [""])])
     return _table(header, lines)
 
 
@@ -203,9 +225,9 @@ def _plots(results: dict, folder: Path) -> None:
     def found(axes: Sequence) -> None:
         for axis, model in zip(axes, models, strict=True):
             for depth, own in _groups(results[model]["attention"]).items():
-                points = [(row["theta"], 100 * row["found"]) for row in _of_default_window(own)]
+                points = [(r["theta"], 100 * r["found"]) for r in _of_default_window(own) if r["theta"] < FAR]
                 exact = next(row for row in own if row["mode"] == "exact F32")
-                (line,) = axis.plot(*zip((0, 100 * exact["found"]), *points, strict=True), marker=".", label=f"{depth}")
+                (line,) = axis.plot(*zip(*points, strict=True), marker=".", label=f"{depth}")
                 axis.axhline(100 * exact["guessed"], color=line.get_color(), linestyle=":")
             axis.set(title=model, xlabel="θ", ylabel="tokens of an earlier line found, %", ylim=(0, 100))
             axis.legend(title="depth")
