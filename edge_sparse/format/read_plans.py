@@ -22,6 +22,8 @@ from edge_sparse.plan import Op, Plan, SparseMatrix, Step, Storage, Tensor
 __all__ = ["check_plans", "read_plans"]
 
 _AGAIN = "convert the model again"
+#: Kernels count tokens in signed 32 bits.
+_SYMBOL_LIMIT = (1 << 31) - 1
 _RULES: Mapping[Op, Callable[[StepView], None]] = {
     Op.SPMM: product,
     Op.DWCONV: depthwise,
@@ -64,7 +66,7 @@ def read_plans(
         first_step, first_port = first_step + step_count, first_port + total
         if arena_bytes > ARENA_LIMIT or arena_bytes % ALIGNMENT:
             raise _fail("PLAN_ARENA", label, f"an arena of {arena_bytes} bytes")
-        if bool(symbol) != bool(symbol_max) or symbol_max > ARENA_LIMIT:
+        if bool(symbol) != bool(symbol_max) or symbol_max > _SYMBOL_LIMIT:
             raise _fail("PLAN_SYMBOL", label, f"symbol {symbol!r} with a maximum of {symbol_max}")
         plan = Plan(name, tensors, own, inputs, outputs, arena_bytes, symbol, symbol_max)
         plans.append(plan)

@@ -400,6 +400,12 @@ def _half_symbolic() -> bytes:
     return assemble(replace(model, plans=(replace(model.plans[0], symbol="tokens", symbol_max=2),)))
 
 
+def _large_symbol() -> bytes:
+    """Return a plan with a symbol beyond 31 bits that no tensor follows."""
+    model = small_rows()
+    return assemble(replace(model, plans=(replace(model.plans[0], symbol="tokens", symbol_max=1 << 31),)))
+
+
 def _symbolic_row() -> bytes:
     """Return a softmax over as many numbers as the symbol says."""
     x, y = (_row_tensor(name, storage, (64,)) for name, storage in (("x", Storage.INPUT), ("y", Storage.OUTPUT)))
@@ -536,6 +542,7 @@ def _tokens(tokens: bytes) -> dict[str, bytes]:
         "STEP_SHAPE.heads": _rebuilt(decoder, lambda m: _step(m, attend, heads=2)),
         "TENSOR_EXTENT.state": _rebuilt(decoder, lambda m: replace(m, state_bytes=64)),
         "PLAN_SYMBOL": changed(tokens, Section.PLANS, symbol_max=5),
+        "PLAN_SYMBOL.large": _large_symbol(),
         "PLAN_SYMBOL.unnamed": changed(tokens, Section.PLANS, symbol=(0, 0)),
     }
 
