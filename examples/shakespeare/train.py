@@ -4,6 +4,10 @@
 
 It writes a Hugging Face folder (config.json, model.safetensors in F16) with a `LlamaForCausalLM` of bytes. The last
 tenth of the text is held out. Needs torch and safetensors.
+
+Text alone does not teach so small a model, in so short a time, to find an earlier passage again. So after a first part
+on text, sequences with copies come, and there one head of each of the last two layers is told where to look: at the
+byte that followed an earlier coming of what it reads now.
 """
 
 import argparse
@@ -19,8 +23,32 @@ from torch.nn import functional
 
 CONTEXT = 2048
 HELD_OUT = 0.1
-LONG_PART = 0.35  # from this share of the time on, every sequence is as long as the context
-REPEATED_LINES = range(64, 257)  # lengths in bytes of a passage that comes twice
+COPIED = range(48, 257)  # lengths in bytes of a passage that comes twice
+RETRIEVING = ((2, 0), (3, 0))  # (layer, head) of the heads that are told where to look
+DECAY = 0.35  # the last share of the time, in which the learning rate falls to nearly nothing
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a part of the training shows; the shares that are left show plain text."""
+
+    until: float  # share of the time at which it ends
+    length: int  # of a sequence, in bytes
+    rate: float  # share of the full learning rate
+    noise: float = 0.0  # share of sequences that repeat random bytes
+    tiled: float = 0.0  # share of sequences that repeat a piece of text until they are full
+    copied: float = 0.0  # share of sequences with passages that come twice
+    looking: float = 0.0  # weight of the loss of the heads that are told where to look
+
+
+PHASES = (
+    Phase(0.35, 512, 0.9, copied=0.25),
+    Phase(0.46, CONTEXT, 0.6, copied=0.5),
+    Phase(0.54, 256, 0.5, noise=0.25, tiled=0.25, copied=0.4, looking=0.3),
+    Phase(0.58, 512, 0.45, noise=0.12, tiled=0.2, copied=0.38, looking=0.2),
+    Phase(0.62, 1024, 0.5, tiled=0.12, copied=0.45, looking=0.1),
+    Phase(1.0, CONTEXT, 0.5, tiled=0.1, copied=0.45, looking=0.1),
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +101,7 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
         self.v_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
         self.o_proj = nn.Linear(shape.heads * shape.head_dim, shape.width, bias=False)
+        self.seen: tuple[Tensor, Tensor] | None = None  # the last rotated queries and keys
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         """Return [batch, tokens, width] for x of that shape."""
@@ -81,9 +110,9 @@ class Attention(nn.Module):
             projection(x).view(batch, tokens, -1, self.shape.head_dim).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        y = functional.scaled_dot_product_attention(
-            rotated(q, cosine, sine), rotated(k, cosine, sine), v, is_causal=True, enable_gqa=True
-        )
+        q, k = rotated(q, cosine, sine), rotated(k, cosine, sine)
+        self.seen = (q, k)
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         return self.o_proj(y.transpose(1, 2).reshape(batch, tokens, -1))
 
 
@@ -149,36 +178,70 @@ def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return (x * cosine + torch.cat((-second, first), dim=-1) * sine).to(x.dtype)
 
 
-def repeat_passage(sequence: Tensor, random: torch.Generator) -> int:
-    """Overwrite a later place of a sequence [tokens] with an earlier passage of it, from a line's start to its own.
+@dataclass(frozen=True)
+class Batch:
+    """Sequences to learn from, each of `length + 1` bytes."""
 
-    Returns
-    -------
-    int
-        Where the repetition begins, so that it can be measured.
-    """
-
-    def draw(low: int, high: int) -> int:
-        return int(torch.randint(low, high, (), generator=random))
-
-    tokens = len(sequence)
-    length = min(draw(REPEATED_LINES.start, REPEATED_LINES.stop), tokens // 4)
-    line_starts = (sequence[: tokens - 2 * length] == ord("\n")).nonzero().flatten() + 1
-    source = int(line_starts[draw(0, len(line_starts))]) if len(line_starts) else 0
-    target = draw(min(source + length, tokens - length - 1), tokens - length)
-    sequence[target : target + length] = sequence[source : source + length].clone()
-    return target
+    ids: Tensor  # [sequences, length + 1]
+    origin: Tensor  # [sequences, length + 1], the position where a byte stood first; its own where it is no copy
+    counts: Tensor  # [sequences, length + 1], False for random bytes, which nobody can predict
 
 
-def batch_of(text: Tensor, sequences: int, length: int, repeated: float, random: torch.Generator) -> Tensor:
-    """Draw [sequences, length + 1] bytes; `repeated`: how likely a passage comes twice, for every 1024 bytes."""
-    starts = torch.randint(len(text) - length, (sequences,), generator=random)
-    batch = torch.stack([text[start : start + length + 1] for start in starts])
-    for sequence in batch:
-        for _ in range(max(1, length // 1024)):
-            if torch.rand((), generator=random) < repeated:
-                repeat_passage(sequence, random)
-    return batch
+class Sequences:
+    """Draws the sequences of a phase from a text [bytes]."""
+
+    def __init__(self, text: Tensor, seed: int) -> None:
+        self.text = text
+        self.alphabet = text.unique()
+        self.random = torch.Generator().manual_seed(seed)
+
+    def batch(self, phase: Phase, sequences: int) -> Batch:
+        """Draw so many sequences."""
+        drawn = [self.sequence(phase) for _ in range(sequences)]
+        return Batch(*(torch.stack(part) for part in zip(*drawn, strict=True)))
+
+    def sequence(self, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one sequence: its bytes, their origins, and which of them count."""
+        positions = torch.arange(phase.length + 1)
+        counts = torch.ones(phase.length + 1, dtype=torch.bool)
+        kind = float(torch.rand((), generator=self.random))
+        if kind < phase.noise:
+            origin = positions % self.draw(16, phase.length // 3)
+            noise = self.noise(int(origin.max()) + 1)
+            return noise[origin], origin, counts & (origin != positions)
+        text = self.piece(phase.length + 1)
+        if kind < phase.noise + phase.tiled:
+            origin = positions % self.draw(32, phase.length - phase.length // 20)
+        elif kind < phase.noise + phase.tiled + phase.copied:
+            origin = self.with_copies(positions)
+        else:
+            origin = positions
+        return text[origin], origin, counts
+
+    def with_copies(self, positions: Tensor) -> Tensor:
+        """Return origins [tokens] in which one passage for every 512 bytes comes a second time."""
+        origin = positions.clone()
+        for _ in range(max(1, len(origin) // 512)):
+            length = min(self.draw(COPIED.start, COPIED.stop), len(origin) // 3)
+            source = self.draw(0, len(origin) - 2 * length)
+            target = self.draw(source + length, len(origin) - length + 1)
+            origin[target : target + length] = origin[source : source + length].clone()
+        return origin
+
+    def noise(self, length: int) -> Tensor:
+        """Draw random bytes: of the text's alphabet, or the bytes of a piece of text in any order."""
+        if self.draw(0, 2):
+            return self.alphabet[torch.randint(len(self.alphabet), (length,), generator=self.random)]
+        return self.piece(length)[torch.randperm(length, generator=self.random)]
+
+    def piece(self, length: int) -> Tensor:
+        """Draw a piece of the text."""
+        start = self.draw(0, len(self.text) - length)
+        return self.text[start : start + length]
+
+    def draw(self, low: int, high: int) -> int:
+        """Draw a number, low <= number < high."""
+        return int(torch.randint(low, high, (), generator=self.random))
 
 
 def losses(model: nn.Module, batch: Tensor) -> Tensor:
@@ -189,29 +252,61 @@ def losses(model: nn.Module, batch: Tensor) -> Tensor:
     return flat.view(batch.shape[0], -1)
 
 
+def looking_loss(model: Decoder, batch: Batch) -> Tensor:
+    """Return minus the log of the attention that the retrieving heads give to what they should find, averaged.
+
+    Inside of a copy, from its fourth byte on, that is every earlier coming of the byte to predict. `model` must just
+    have seen the batch.
+    """
+    origin = batch.origin
+    tokens = origin.shape[1] - 1
+    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    wanted = (origin[:, 1:, None] == origin[:, None, :-1]) & causal
+    copied = origin != torch.arange(tokens + 1)
+    inside = copied.unfold(1, 4, 1).all(-1)
+    rows = functional.pad(inside, (2, 0)) & wanted.any(-1)
+    if not rows.any():
+        return torch.zeros(())
+    total = torch.zeros(())
+    for layer, head in RETRIEVING:
+        attention = model.layers[layer].self_attn
+        q, k = attention.seen
+        shape = attention.shape
+        scores = (q[:, head] @ k[:, head * shape.kv_heads // shape.heads].mT).float() * shape.head_dim**-0.5
+        everything = scores.masked_fill(~causal, -1e9).logsumexp(-1)
+        found = scores.masked_fill(~wanted, -1e9).logsumexp(-1)
+        total = total + (everything - found)[rows].mean()
+    return total
+
+
 @dataclass(frozen=True)
 class Quality:
     """What is measured on the held-out text, in nats a byte."""
 
     loss: float  # contexts of up to 2048 bytes, cut one after the other
-    loss_512: float
-    repeated: float  # a passage's second coming, after its first 16 bytes
+    new: float  # passages of 128 bytes near the end of a context, after their first 16 bytes
+    again_256: float  # the same, when the passage also stands so many bytes earlier
+    again_1024: float
+    again_1800: float
 
 
 @torch.no_grad()
-def quality(model: nn.Module, text: Tensor, sequences: int = 32) -> Quality:
-    """Measure a model on the first so many sequences of held-out text [bytes]."""
+def quality(model: nn.Module, text: Tensor, sequences: int = 16) -> Quality:
+    """Measure a model on the first so many contexts of held-out text [bytes], and on passages pasted into eight."""
+    cut = text[: len(text) // CONTEXT * CONTEXT].view(-1, CONTEXT)[:sequences]
+    loss = float(torch.cat([losses(model, part) for part in cut.split(8)]).mean())
+    draw = Sequences(text, seed=1)
+    contexts = torch.stack([draw.piece(CONTEXT + 1) for _ in range(8)])
+    passages = torch.stack([draw.piece(128) for _ in range(8)])
+    at = 1900
+    contexts[:, at : at + 128] = passages
 
-    def loss(length: int, most: int) -> float:
-        cut = text[: len(text) // length * length].view(-1, length)[:most]
-        return float(torch.cat([losses(model, part) for part in cut.split(8)]).mean())
+    def passage_loss(distance: int) -> float:
+        pasted = contexts.clone()
+        pasted[:, at - distance : at - distance + 128] = passages
+        return float(losses(model, pasted)[:, at + 15 : at + 127].mean())
 
-    random = torch.Generator().manual_seed(1)
-    batch = batch_of(text, 8, CONTEXT, 0, random)
-    targets = [repeat_passage(sequence, random) for sequence in batch]
-    found = losses(model, batch)
-    again = torch.cat([found[i, at + 15 : at + 63] for i, at in enumerate(targets)])
-    return Quality(loss(CONTEXT, sequences), loss(512, sequences), float(again.mean()))
+    return Quality(loss, *(passage_loss(distance) for distance in (0, 256, 1024, 1800)))
 
 
 def optimisers(model: Decoder) -> list[torch.optim.Optimizer]:
@@ -224,10 +319,9 @@ def optimisers(model: Decoder) -> list[torch.optim.Optimizer]:
     ]
 
 
-def rate(progress: float) -> float:
-    """Return the share of the full learning rate at a share of the time: warm-up, then a cosine down to 2 %."""
-    half_turn = torch.pi * progress
-    return min(1.0, progress / 0.02) * (0.02 + 0.98 * 0.5 * (1 + float(torch.cos(torch.tensor(half_turn)))))
+def rate(progress: float, phase: Phase) -> float:
+    """Return the share of the full learning rate at a share of the time: warm-up, the phase's, a fall down to 3 %."""
+    return min(1.0, progress / 0.01) * phase.rate * min(1.0, max(0.03, (1 - progress) / DECAY))
 
 
 def save(model: Decoder, shape: Shape, folder: Path) -> None:
@@ -239,7 +333,7 @@ def save(model: Decoder, shape: Shape, folder: Path) -> None:
 
 
 def main() -> None:
-    """Train until the time is over; whenever the held-out loss is the best so far, write the weights."""
+    """Train until the time is over; measure and write the weights twenty times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True, help="the training text")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "model")
@@ -251,10 +345,10 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
-    random = torch.Generator().manual_seed(options.seed)
     text = torch.frombuffer(bytearray(options.text.read_bytes()), dtype=torch.uint8).long()
     split = int(len(text) * (1 - HELD_OUT))
     train_text, held_out = text[:split], text[split:]
+    draw = Sequences(train_text, options.seed)
 
     shape = Shape()
     model = Decoder(shape)
@@ -263,27 +357,26 @@ def main() -> None:
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(train_text):,} bytes of training text")
 
     began = time.monotonic()
-    best, step, progress, measured_at = float("inf"), 0, 0.0, 0.0
+    step, progress, measured_at = 0, 0.0, 0.0
     while progress < 1.0:
         progress = min(1.0, (time.monotonic() - began) / (60 * options.minutes))
-        length = CONTEXT if progress >= LONG_PART else 512
-        batch = batch_of(train_text, options.step_tokens // length, length, 0.5 if length == CONTEXT else 0.25, random)
-        loss = losses(model, batch).mean()
-        loss.backward()
+        phase = next(phase for phase in PHASES if progress <= phase.until)
+        batch = draw.batch(phase, options.step_tokens // phase.length)
+        loss = losses(model, batch.ids)[batch.counts[:, 1:]].mean()
+        looking = looking_loss(model, batch) if phase.looking else torch.zeros(())
+        (loss + phase.looking * looking).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for stepper, full in zip(steppers, full_rates, strict=True):
-            stepper.param_groups[0]["lr"] = full * rate(progress)
+            stepper.param_groups[0]["lr"] = full * rate(progress, phase)
             stepper.step()
             stepper.zero_grad(set_to_none=True)
         step += 1
         if step % 20 == 0:
-            print(f"{progress:6.1%} step {step} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
+            found = f"loss {loss.item():.4f} looking {looking.item():.2f}"
+            print(f"{progress:6.1%} step {step} {found} {time.monotonic() - began:.0f} s", flush=True)
         if progress >= measured_at:
-            found = quality(model, held_out)
-            print(f"{progress:6.1%} step {step} held-out {json.dumps(asdict(found))}", flush=True)
-            if found.loss < best:
-                best = found.loss
-                save(model, shape, options.output)
+            print(f"{progress:6.1%} step {step} held-out {json.dumps(asdict(quality(model, held_out)))}", flush=True)
+            save(model, shape, options.output)
             measured_at = min(1.0, progress + 0.05)
 
 
