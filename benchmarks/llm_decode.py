@@ -2,8 +2,9 @@
 
 The limit: a token reads every weight and the whole cache once, so at best it takes their bytes over the rate at which
 as many threads read memory, measured in the same run. llama.cpp runs Q4_0 with F16 caches, with flash attention and
-without; ratios are to the faster of both. All take shuffled turns in one process. Quality: the mean square error of
-both kinds of 4-bit weights on the same weights; neither has scales coarser than one per 32 kept weights.
+without; ratios are to the faster of both. Our caches hold 8-bit integers, so at depth llama.cpp with Q8_0 caches
+stands beside them. All take shuffled turns in one process. Quality: the mean square error of both kinds of 4-bit weights
+on the same weights; neither has scales coarser than one per 32 kept weights. Masks are random, without quotas.
 
     pip install 'edge_sparse[peers]'
     python benchmarks/llm_decode.py
@@ -117,6 +118,8 @@ class Contest:
             write_gguf(config, path, head=head, context=self.context)
             for flash in (False, True):
                 self.peers[head, flash] = LlamaCpp(path, context=self.context, flash=flash)
+            if head == "q8_0" and any(self.depths):
+                self.small_cache = LlamaCpp(path, context=self.context, flash=True, small_cache=True)
         self.models = {case.name: case.model(config, self._context_of(case)) for case in CASES}
         self.records: list[dict[str, object]] = []
 
@@ -142,6 +145,11 @@ class Contest:
                 peer.fill(depth)
                 peer.set_threads(threads)
                 rivals[_peer_name(head, flash)] = Turn(peer.decode)
+        if depth:
+            self.small_cache.set_threads(max(self.threads))
+            self.small_cache.fill(depth)
+            self.small_cache.set_threads(threads)
+            rivals["llama.cpp Q4_0, q8_0 head, -fa 1, q8_0 cache"] = Turn(self.small_cache.decode)
         timings = take_turns(rivals, self.options.rounds, self.options.calls)
         for timer in timers.values():
             timer.close()

@@ -33,11 +33,13 @@ class LlamaCpp:
     path : Path
         A GGUF file.
     context : int
-        Tokens that the F16 cache holds.
+        Tokens that the cache holds.
     flash : bool
+    small_cache : bool
+        Q8_0 keys and values instead of F16; needs flash attention.
     """
 
-    def __init__(self, path: Path, *, context: int, flash: bool) -> None:
+    def __init__(self, path: Path, *, context: int, flash: bool, small_cache: bool = False) -> None:
         llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         begun = time.perf_counter()
@@ -49,6 +51,8 @@ class LlamaCpp:
         parameters.flash_attn_type = (
             llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
+        if small_cache:
+            parameters.type_k = parameters.type_v = llama_cpp.GGML_TYPE_Q8_0
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._model or not self._context:
             raise RuntimeError(f"llama.cpp cannot run {path}")
