@@ -3,8 +3,8 @@
 The limit: a token reads every weight and the whole cache once, so at best it takes their bytes over the rate at which
 as many threads read memory, measured in the same run. llama.cpp runs Q4_0 with F16 caches, with flash attention and
 without; ratios are to the faster of both. Our caches hold 8-bit integers, so at depth llama.cpp with Q8_0 caches
-stands beside them. All take shuffled turns in one process. Quality: the mean square error of both kinds of 4-bit weights
-on the same weights; neither has scales coarser than one per 32 kept weights. Masks are random, without quotas.
+stands beside them. All take shuffled turns in one process. Quality: the mean square error of both kinds of 4-bit
+weights on the same weights; neither has scales coarser than one per 32 kept weights. Masks are random, without quotas.
 
     pip install 'edge_sparse[peers]'
     python benchmarks/llm_decode.py

@@ -79,7 +79,7 @@ def sum_segments(k: KernelBuilder, packed: Any, sums: Any, count: Any, segment: 
     64 zeros must follow the last byte, and ``sums`` needs room for one number more.
     """
     b = k.b
-    if segment == 32 and k.target.lanes == 16:
+    if segment == 32 and "+avx512bw" in k.target.features.split(","):
         _sum_pairs(k, packed, sums, count, factor)
         return
     width = 32 if segment % 32 == 0 else 8 if segment % 8 == 0 else 4
