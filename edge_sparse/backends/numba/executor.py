@@ -15,9 +15,9 @@ from edge_sparse.backends.base import Arrays
 from edge_sparse.backends.numba.driver import DRIVER, PROGRESS_STRIDE, DriverArgument, LaunchField
 from edge_sparse.backends.numba.launch import TOKENS, Address, bind
 from edge_sparse.backends.numba.workers import Workers, native
-from edge_sparse.backends.run_checks import check_numbers, symbol_length
+from edge_sparse.backends.run_checks import RunChecks
 from edge_sparse.errors import BackendError
-from edge_sparse.plan import Layout, Op, Plan, Storage, Tensor
+from edge_sparse.plan import DType, Layout, Op, Plan, Storage, Tensor
 
 if TYPE_CHECKING:
     from edge_sparse.backends.numba.program import NumbaProgram
@@ -35,10 +35,15 @@ class NumbaExecutor:
 
     def __init__(self, program: NumbaProgram, threads: int) -> None:
         self._program = program
-        self._plan = program.plan
-        self._tiled = _inputs_of_products(program.plan)
+        self._checks = RunChecks(program.model, program.plan)
+        self._tiled = _inputs_of_products(program.plan) if program.plan.symbol else {}
+        ports = [program.plan.tensors[number] for number in program.plan.inputs]
+        self._integers = tuple(port.name for port in ports if port.dtype is DType.S32)
+        self._outputs = tuple(program.plan.tensors[number] for number in program.plan.outputs)
         self._arena, self._arena_address = _aligned(program.arena_bytes + 2 * MARGIN)
         self._state, self._state_address = _aligned(program.model.state_bytes)
+        first = self._state_address - self._state.ctypes.data
+        self._state_view = self._state[first : first + program.model.state_bytes]
         self._patches: dict[str, list[tuple[npt.NDArray[np.int64], int, int]]] = {}
         launches = [launch for step in program.launches for launch in step]
         self._tables = [bind(launch, self._resolve) for launch in launches]
@@ -98,17 +103,16 @@ class NumbaExecutor:
         """Run on checked, contiguous inputs; outputs are new arrays in memory order."""
         if self._closed:
             raise BackendError("SESSION_CLOSED", "this session was closed", "load the model again")
-        tensors = self._plan.tensors
         # Numbers that lead to addresses are checked and used in a copy: the caller's arrays can change meanwhile, and
         # do so before a run that was interrupted is finished.
-        inputs = {name: x.copy() if x.dtype == np.int32 else x for name, x in inputs.items()}
-        tokens = symbol_length(self._plan, inputs)
-        check_numbers(self._program.model, self._plan, inputs, tokens, self.state)
+        if self._integers:
+            inputs = {**inputs, **{name: inputs[name].copy() for name in self._integers}}
+        tokens = self._checks.tokens(inputs)
+        self._checks.check(inputs, tokens, self.state)
         # Products read whole tiles of tokens, and kernels write them: both have room for the most.
-        inputs |= {name: _with_room(inputs[name], shape) for name, shape in self._tiled.items()}
-        outputs = {
-            tensors[n].name: np.empty(_memory_shape(tensors[n]), tensors[n].dtype.numpy) for n in self._plan.outputs
-        }
+        if self._tiled:
+            inputs = {**inputs, **{name: _with_room(inputs[name], shape) for name, shape in self._tiled.items()}}
+        outputs = {y.name: np.empty(_memory_shape(y), y.dtype.numpy) for y in self._outputs}
         if self._workers is not None and self._process != os.getpid():
             self._start_anew()
         self._finish()
@@ -123,10 +127,7 @@ class NumbaExecutor:
         self._drive(self._table.ctypes.data, 0, self._number)
         if self._workers is not None:
             self._number, self._unfinished = self._number + 1, None
-        return {
-            tensors[n].name: outputs[tensors[n].name][: tokens if tensors[n].symbol_axis == 0 else None]
-            for n in self._plan.outputs
-        }
+        return {y.name: outputs[y.name][:tokens] if y.symbol_axis == 0 else outputs[y.name] for y in self._outputs}
 
     def _start_anew(self) -> None:
         """Replace the threads, which do not survive a fork of the process, and forget what they had begun."""
@@ -151,8 +152,7 @@ class NumbaExecutor:
     @property
     def state(self) -> npt.NDArray[np.uint8]:
         """The memory that lives from run to run."""
-        first = self._state_address - self._state.ctypes.data
-        return self._state[first : first + self._program.model.state_bytes]
+        return self._state_view
 
     def _finish(self) -> None:
         """End a run that threads have begun; one that Ctrl-C cut off would else write to arrays that are gone."""

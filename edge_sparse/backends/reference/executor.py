@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge_sparse.backends.reference.memory import Memory
 from edge_sparse.backends.reference.operations import OPERATIONS
-from edge_sparse.backends.run_checks import symbol_length
+from edge_sparse.backends.run_checks import RunChecks
 from edge_sparse.errors import InputError
 from edge_sparse.plan import Model, Plan
 
@@ -45,7 +45,7 @@ def run_steps(
     if state is None:
         state = np.zeros(model.state_bytes, np.uint8)
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in names}
-    memory = Memory(plan, state, arrays, symbol_length(plan, arrays))
+    memory = Memory(plan, state, arrays, RunChecks(model, plan).tokens(arrays))
     for step in plan.steps:
         operands = [None if number < 0 else plan.tensors[number] for number in step.inputs]
         target = plan.tensors[step.outputs[0]]
