@@ -31,6 +31,7 @@ test: .venv/installed
 bench: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check '.[peers]'
 	$(BIN)/python benchmarks/spmm.py
+	$(BIN)/python benchmarks/token_products.py
 	$(BIN)/python benchmarks/dwconv.py
 	$(BIN)/python benchmarks/mobilenet.py
 	$(BIN)/python benchmarks/start.py

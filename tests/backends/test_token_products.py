@@ -13,6 +13,7 @@ from edge_sparse.format.packing import pack_dense
 from edge_sparse.plan import Activation, DType, Layout, Model, Op, Plan, Step, Storage, Tensor, row_major_strides
 
 NARROW = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c,+ssse3,+sse4.2,+bmi,+popcnt"}
+BITS = {**NARROW, "NUMBA_CPU_FEATURES": NARROW["NUMBA_CPU_FEATURES"] + ",+bmi2"}
 PLAIN = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"}
 
 
@@ -111,7 +112,7 @@ def test_products_equal_the_reference(rows, columns, dtype, sparsity):
             check(model, tokens)
 
 
-@pytest.mark.parametrize("features", [NARROW, PLAIN], ids=["avx2", "sse2"])
+@pytest.mark.parametrize("features", [NARROW, BITS, PLAIN], ids=["avx2", "bmi2", "sse2"])
 @pytest.mark.parametrize("dtype", [DType.S4, DType.S8, DType.TERNARY])
 def test_narrower_processors(dtype, features, monkeypatch):
     for name, value in features.items():
