@@ -1,4 +1,8 @@
-"""Reader of ``.safetensors`` files: a JSON table in front of raw arrays."""
+"""Reader of ``.safetensors`` files: a JSON table in front of raw arrays.
+
+The ``safetensors`` package gives NumPy no bfloat16 (0.8 raises ``TypeError``), which nearly all language models are
+stored in; with torch it does, but a conversion needs no torch, and mapped files would count as its memory.
+"""
 
 from __future__ import annotations
 

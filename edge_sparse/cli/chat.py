@@ -16,9 +16,9 @@ from edge_sparse.cli.llm_options import (
     add_attention_arguments,
     add_sampling_arguments,
     open_model,
+    print_pieces,
     sampling_options,
     speed_line,
-    terminal_text,
 )
 from edge_sparse.errors import EdgeSparseError, InputError
 
@@ -111,12 +111,7 @@ def _answer(
     """Print the answer and add it to the messages; an error takes the question back, so that the talk can go on."""
     try:
         generation = _begun(model, messages, options, console)
-        try:
-            for piece in generation:
-                if not console.as_json:
-                    console.write(terminal_text(piece))
-        except KeyboardInterrupt:
-            generation.close()
+        print_pieces(generation, console)
         if not console.as_json:
             console.write("\n")
     except InputError as error:

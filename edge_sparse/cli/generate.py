@@ -15,10 +15,10 @@ from edge_sparse.cli.llm_options import (
     add_attention_arguments,
     add_sampling_arguments,
     open_model,
+    print_pieces,
     read_text,
     sampling_options,
     speed_line,
-    terminal_text,
 )
 from edge_sparse.errors import InputError
 
@@ -91,11 +91,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def _stream(generation: Generation, console: Console) -> None:
     """Print pieces as they come; a line that was begun is ended whatever happens."""
     try:
-        for piece in generation:
-            if not console.as_json:
-                console.write(terminal_text(piece))
-    except KeyboardInterrupt:
-        generation.close()
+        print_pieces(generation, console)
     finally:
         if not console.as_json and generation.text and sys.exc_info()[0] is not BrokenPipeError:
             console.write("\n")

@@ -11,6 +11,7 @@ from edge_sparse.cli.text import duration
 from edge_sparse.errors import InputError
 
 if TYPE_CHECKING:
+    from edge_sparse.cli.console import Console
     from edge_sparse.llm.generation import Generation
     from edge_sparse.llm.language_model import LanguageModel
 
@@ -18,6 +19,7 @@ __all__ = [
     "add_attention_arguments",
     "add_sampling_arguments",
     "open_model",
+    "print_pieces",
     "read_text",
     "sampling_options",
     "speed_line",
@@ -99,6 +101,16 @@ def read_text(path: str) -> str:
     except UnicodeDecodeError as error:
         message = f"{path} is not UTF-8: byte {data[error.start]:#04x} at {error.start}"
         raise InputError("TEXT_UTF8", message, "convert it: iconv -f latin1 -t utf-8") from error
+
+
+def print_pieces(generation: Generation, console: Console) -> None:
+    """Write an answer as it comes; Ctrl-C ends it."""
+    try:
+        for piece in generation:
+            if not console.as_json:
+                console.write(terminal_text(piece))
+    except KeyboardInterrupt:
+        generation.close()
 
 
 def terminal_text(text: str) -> str:

@@ -59,12 +59,6 @@ class GenerationStats:
         """Speed after the first token; 0 if there were no more."""
         return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds > 0 else 0.0
 
-    @property
-    def prompt_tokens_per_second(self) -> float:
-        """Speed of the prompt's tokens that were not reused."""
-        read = self.prompt_tokens - self.reused_tokens
-        return read / self.first_token_seconds if self.first_token_seconds > 0 else 0.0
-
 
 class Generation:
     """Iterate to get the answer piece by piece; ``text`` holds what there is.

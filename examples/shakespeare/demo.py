@@ -96,6 +96,7 @@ def compare(files: dict[str, Path], console: Console) -> None:
 def attend(file: Path) -> None:
     """Generate with exact and with delta attention; without a threshold both must write the same text."""
     texts = {}
+    print("attention, with f32 weights:")
     for name, options in {
         "exact": {"cache": "f32"},
         "delta, theta 0": {"attention": "delta", "theta": 0.0, "cache": "f32"},

@@ -17,30 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from copying import Phase, Sequences, looking_loss
+from decoder import CONTEXT, Decoder, Shape, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONTEXT = 2048
 HELD_OUT = 0.1
-COPIED = range(48, 257)  # lengths in bytes of a passage that comes twice
-RETRIEVING = ((2, 0), (3, 0))  # (layer, head) of the heads that are told where to look
 DECAY = 0.35  # the last share of the time, in which the learning rate falls to nearly nothing
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What a part of the training shows; the shares that are left show plain text."""
-
-    until: float  # share of the time at which it ends
-    length: int  # of a sequence, in bytes
-    rate: float  # share of the full learning rate
-    noise: float = 0.0  # share of sequences that repeat random bytes
-    tiled: float = 0.0  # share of sequences that repeat a piece of text until they are full
-    copied: float = 0.0  # share of sequences with passages that come twice
-    looking: float = 0.0  # weight of the loss of the heads that are told where to look
-
-
 PHASES = (
     Phase(0.35, 512, 0.9, copied=0.25),
     Phase(0.46, CONTEXT, 0.6, copied=0.5),
@@ -51,232 +34,12 @@ PHASES = (
 )
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What a Llama decoder looks like."""
-
-    width: int = 256
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    head_dim: int = 64
-    hidden: int = 704
-    vocabulary: int = 256
-    rope_theta: float = 10000.0
-    epsilon: float = 1e-5
-
-    def config(self) -> dict[str, object]:
-        """Return config.json as Hugging Face spells it."""
-        return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "hidden_size": self.width,
-            "intermediate_size": self.hidden,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "head_dim": self.head_dim,
-            "hidden_act": "silu",
-            "max_position_embeddings": CONTEXT,
-            "rms_norm_eps": self.epsilon,
-            "rope_theta": self.rope_theta,
-            "rope_scaling": None,
-            "attention_bias": False,
-            "mlp_bias": False,
-            "tie_word_embeddings": True,
-            "vocab_size": self.vocabulary,
-            "bos_token_id": None,
-            "eos_token_id": None,
-            "torch_dtype": "float16",
-        }
-
-
-class Attention(nn.Module):
-    """Grouped-query attention with rotated queries and keys."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.q_proj = nn.Linear(shape.width, shape.heads * shape.head_dim, bias=False)
-        self.k_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
-        self.v_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
-        self.o_proj = nn.Linear(shape.heads * shape.head_dim, shape.width, bias=False)
-        self.seen: tuple[Tensor, Tensor] | None = None  # the last rotated queries and keys
-
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """Return [batch, tokens, width] for x of that shape."""
-        batch, tokens, _ = x.shape
-        q, k, v = (
-            projection(x).view(batch, tokens, -1, self.shape.head_dim).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        q, k = rotated(q, cosine, sine), rotated(k, cosine, sine)
-        self.seen = (q, k)
-        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        return self.o_proj(y.transpose(1, 2).reshape(batch, tokens, -1))
-
-
-class Feedforward(nn.Module):
-    """The gated feed-forward part (SwiGLU)."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.gate_proj = nn.Linear(shape.width, shape.hidden, bias=False)
-        self.up_proj = nn.Linear(shape.width, shape.hidden, bias=False)
-        self.down_proj = nn.Linear(shape.hidden, shape.width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [batch, tokens, width] for x of that shape."""
-        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
-
-
-class Layer(nn.Module):
-    """One decoder layer; its parts are named as Hugging Face names them."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.input_layernorm = nn.RMSNorm(shape.width, shape.epsilon)
-        self.self_attn = Attention(shape)
-        self.post_attention_layernorm = nn.RMSNorm(shape.width, shape.epsilon)
-        self.mlp = Feedforward(shape)
-
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """Return [batch, tokens, width] for x of that shape."""
-        x = x + self.self_attn(self.input_layernorm(x), cosine, sine)
-        return x + self.mlp(self.post_attention_layernorm(x))
-
-
-class Decoder(nn.Module):
-    """A Llama decoder whose head is its embedding table."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.norm = nn.RMSNorm(shape.width, shape.epsilon)
-        frequencies = shape.rope_theta ** (-torch.arange(0, shape.head_dim, 2) / shape.head_dim)
-        angles = torch.outer(torch.arange(CONTEXT), frequencies).repeat(1, 2)
-        self.register_buffer("cosine", angles.cos(), persistent=False)
-        self.register_buffer("sine", angles.sin(), persistent=False)
-        for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
-                last = name.endswith(("o_proj.weight", "down_proj.weight"))
-                nn.init.normal_(parameter, std=0.02 / (2 * shape.layers) ** 0.5 if last else 0.02)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return logits [batch, tokens, vocabulary] of ids [batch, tokens]."""
-        x = self.embed_tokens(ids)
-        cosine, sine = self.cosine[: ids.shape[1]], self.sine[: ids.shape[1]]
-        for layer in self.layers:
-            x = layer(x, cosine, sine)
-        return functional.linear(self.norm(x), self.embed_tokens.weight)
-
-
-def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate [batch, heads, tokens, head_dim]; the first half of a head pairs with its second half."""
-    first, second = x.chunk(2, dim=-1)
-    return (x * cosine + torch.cat((-second, first), dim=-1) * sine).to(x.dtype)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Sequences to learn from, each of `length + 1` bytes."""
-
-    ids: Tensor  # [sequences, length + 1]
-    origin: Tensor  # [sequences, length + 1], the position where a byte stood first; its own where it is no copy
-    counts: Tensor  # [sequences, length + 1], False for random bytes, which nobody can predict
-
-
-class Sequences:
-    """Draws the sequences of a phase from a text [bytes]."""
-
-    def __init__(self, text: Tensor, seed: int) -> None:
-        self.text = text
-        self.alphabet = text.unique()
-        self.random = torch.Generator().manual_seed(seed)
-
-    def batch(self, phase: Phase, sequences: int) -> Batch:
-        """Draw so many sequences."""
-        drawn = [self.sequence(phase) for _ in range(sequences)]
-        return Batch(*(torch.stack(part) for part in zip(*drawn, strict=True)))
-
-    def sequence(self, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw one sequence: its bytes, their origins, and which of them count."""
-        positions = torch.arange(phase.length + 1)
-        counts = torch.ones(phase.length + 1, dtype=torch.bool)
-        kind = float(torch.rand((), generator=self.random))
-        if kind < phase.noise:
-            origin = positions % self.draw(16, phase.length // 3)
-            noise = self.noise(int(origin.max()) + 1)
-            return noise[origin], origin, counts & (origin != positions)
-        text = self.piece(phase.length + 1)
-        if kind < phase.noise + phase.tiled:
-            origin = positions % self.draw(32, phase.length - phase.length // 20)
-        elif kind < phase.noise + phase.tiled + phase.copied:
-            origin = self.with_copies(positions)
-        else:
-            origin = positions
-        return text[origin], origin, counts
-
-    def with_copies(self, positions: Tensor) -> Tensor:
-        """Return origins [tokens] in which one passage for every 512 bytes comes a second time."""
-        origin = positions.clone()
-        for _ in range(max(1, len(origin) // 512)):
-            length = min(self.draw(COPIED.start, COPIED.stop), len(origin) // 3)
-            source = self.draw(0, len(origin) - 2 * length)
-            target = self.draw(source + length, len(origin) - length + 1)
-            origin[target : target + length] = origin[source : source + length].clone()
-        return origin
-
-    def noise(self, length: int) -> Tensor:
-        """Draw random bytes: of the text's alphabet, or the bytes of a piece of text in any order."""
-        if self.draw(0, 2):
-            return self.alphabet[torch.randint(len(self.alphabet), (length,), generator=self.random)]
-        return self.piece(length)[torch.randperm(length, generator=self.random)]
-
-    def piece(self, length: int) -> Tensor:
-        """Draw a piece of the text."""
-        start = self.draw(0, len(self.text) - length)
-        return self.text[start : start + length]
-
-    def draw(self, low: int, high: int) -> int:
-        """Draw a number, low <= number < high."""
-        return int(torch.randint(low, high, (), generator=self.random))
-
-
 def losses(model: nn.Module, batch: Tensor) -> Tensor:
     """Return the loss in nats of every predicted byte, [sequences, length]."""
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch[:, :-1])
     flat = functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="none")
     return flat.view(batch.shape[0], -1)
-
-
-def looking_loss(model: Decoder, batch: Batch) -> Tensor:
-    """Return minus the log of the attention that the retrieving heads give to what they should find, averaged.
-
-    Inside of a copy, from its fourth byte on, that is every earlier coming of the byte to predict. `model` must just
-    have seen the batch.
-    """
-    origin = batch.origin
-    tokens = origin.shape[1] - 1
-    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
-    wanted = (origin[:, 1:, None] == origin[:, None, :-1]) & causal
-    copied = origin != torch.arange(tokens + 1)
-    inside = copied.unfold(1, 4, 1).all(-1)
-    rows = functional.pad(inside, (2, 0)) & wanted.any(-1)
-    if not rows.any():
-        return torch.zeros(())
-    total = torch.zeros(())
-    for layer, head in RETRIEVING:
-        attention = model.layers[layer].self_attn
-        q, k = attention.seen
-        shape = attention.shape
-        scores = (q[:, head] @ k[:, head * shape.kv_heads // shape.heads].mT).float() * shape.head_dim**-0.5
-        everything = scores.masked_fill(~causal, -1e9).logsumexp(-1)
-        found = scores.masked_fill(~wanted, -1e9).logsumexp(-1)
-        total = total + (everything - found)[rows].mean()
-    return total
 
 
 @dataclass(frozen=True)
@@ -322,14 +85,6 @@ def optimisers(model: Decoder) -> list[torch.optim.Optimizer]:
 def rate(progress: float, phase: Phase) -> float:
     """Return the share of the full learning rate at a share of the time: warm-up, the phase's, a fall down to 3 %."""
     return min(1.0, progress / 0.01) * phase.rate * min(1.0, max(0.03, (1 - progress) / DECAY))
-
-
-def save(model: Decoder, shape: Shape, folder: Path) -> None:
-    """Write config.json and model.safetensors (F16)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{name}": value.half().contiguous() for name, value in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(shape.config(), indent=2) + "\n")
 
 
 def main() -> None:

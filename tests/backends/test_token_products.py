@@ -194,8 +194,11 @@ def test_what_the_stack_cannot_hold_is_widened():
 
 def test_zeros_and_numbers_that_are_none():
     model = product([matrix(16, 64, 16, DType.S4, 32, 0.0)], 2)
+    for backend in ("numba", "reference"):
+        with Session.from_model(model, backend=backend) as session:
+            assert not session(np.zeros((2, 64), np.float32)).any()
+            assert not session(np.full((2, 64), 1e-38, np.float32)).any()
     with Session.from_model(model) as session:
-        assert not session(np.zeros((2, 64), np.float32)).any()
         x = np.zeros((2, 64), np.float32)
         x[0, 3] = np.nan
         assert not session(x)[1].any()

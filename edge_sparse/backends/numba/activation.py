@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_sparse.backends.numba.simd import KernelBuilder
+from edge_sparse.backends.numba.simd import ROUNDING, KernelBuilder
 from edge_sparse.plan import Activation
 
 __all__ = ["activate", "exponential"]
@@ -13,15 +13,13 @@ __all__ = ["activate", "exponential"]
 _EXP_COEFFICIENTS = (1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0)
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
-#: Adding and subtracting 1.5 * 2^23 rounds a float32 to the nearest integer.
-_ROUND = 12582912.0
 
 
 def exponential(k: KernelBuilder, x: Any, lanes: int) -> Any:
     """Return exp(x); x is clamped to the range whose result is a normal float32."""
     b = k.b
     x = k.clamp_above(k.clamp_below(x, k.splat(-87.0, lanes)), k.splat(88.0, lanes))
-    magic = k.splat(_ROUND, lanes)
+    magic = k.splat(ROUNDING, lanes)
     shifted = k.multiply_add(x, k.splat(_LOG2_E, lanes), magic)
     power = b.fsub(shifted, magic)
     r = k.multiply_add(power, k.splat(-_LN2_HIGH, lanes), x)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_sparse.backends.numba.attention_layout import AttentionLayout
-from edge_sparse.backends.numba.simd import KernelBuilder
+from edge_sparse.backends.numba.simd import ROUNDING, KernelBuilder
 from edge_sparse.plan import CACHE_BLOCK, DType
 
 __all__ = ["AttendArgument", "AttendKernel", "Rows", "power_of_two"]
@@ -24,7 +24,6 @@ VECTORS = 8
 _NEVER = -1e30
 # 2^r on |r| <= 1/2, lowest power first; relative error 7.5e-8.
 _POWER = (1.0000000716546, 0.6931469670631, 0.2402211972400, 0.0555071327609, 0.0096755413278, 0.0013276471155)
-_ROUND = 12582912.0
 
 
 class AttendArgument(enum.IntEnum):
@@ -47,7 +46,7 @@ class AttendArgument(enum.IntEnum):
 
 def power_of_two(k: KernelBuilder, x: Any, lanes: int) -> Any:
     """Return 2^x for x <= 0 with a relative error below 2e-7; below -126 it is 2^-126."""
-    b, magic = k.b, k.splat(_ROUND, lanes)
+    b, magic = k.b, k.splat(ROUNDING, lanes)
     x = k.clamp_below(x, k.splat(-126.0, lanes))
     shifted = b.fadd(x, magic)
     r = b.fsub(x, b.fsub(shifted, magic))

@@ -15,7 +15,6 @@ __all__ = ["FloatProducts", "IntegerProducts"]
 _SUMS = {32: 16, 16: 8}
 #: Queries become integers up to 127 * 256, so that their high bytes, rounded, fit a byte; probabilities up to 2^16 - 1.
 _QUERY_LIMIT, _PROBABILITY_LIMIT = 32512.0, 65535.0
-_ROUND, _ROUND_BITS = 12582912.0, 0x4B400000
 _TINY = 1e-30
 #: Bytes ahead that are asked for, into the second-level cache: twice as fast on Zen 4 as asking the first level.
 _AHEAD = 16384
@@ -194,9 +193,7 @@ class IntegerProducts(_Products):
         b.store(b.mul(sum_of, k.i32(-128)), k.at(self.corrections, slot))
 
     def _rounded(self, value: Any) -> Any:
-        k, lanes = self.k, CACHE_BLOCK
-        bits = k.b.bitcast(k.b.fadd(value, k.splat(_ROUND, lanes)), k.ir.VectorType(k.i32, lanes))
-        return k.b.sub(bits, k.splat(k.i32(_ROUND_BITS), lanes))
+        return self.k.nearest_integer(value, CACHE_BLOCK)
 
     def _store_bytes(self, value: Any, pointer: Any) -> None:
         k = self.k

@@ -16,8 +16,6 @@ __all__ = ["AttentionStore", "StoreArgument"]
 _LARGEST_F16 = 65504.0
 #: Heads whose largest magnitude is below this count as zero, so that 127 / magnitude is finite.
 _SMALLEST_SCALED = float(2.0**-100)
-#: Adding 1.5 * 2^23 to a float32 rounds it to an integer, ties to even, which is then in the low bits.
-_ROUND, _ROUND_BITS = 12582912.0, 0x4B400000
 
 
 class StoreArgument(enum.IntEnum):
@@ -90,7 +88,6 @@ class AttentionStore:
             bounded = k.clamp_above(k.clamp_below(value, k.splat(-_LARGEST_F16, 1)), k.splat(_LARGEST_F16, 1))
             store_halves(k, bounded, place, 1)
         else:
-            bits = b.bitcast(b.fadd(b.fmul(value, factor), k.splat(_ROUND, 1)), k.i32)
             # The byte dot product takes keys as unsigned bytes.
-            integer = b.sub(bits, k.i32(_ROUND_BITS - 128 * biased))
+            integer = b.add(k.nearest_integer(b.fmul(value, factor)), k.i32(128 * biased))
             b.store(b.trunc(integer, k.i8), place)

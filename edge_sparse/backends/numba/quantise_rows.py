@@ -13,9 +13,8 @@ from edge_sparse.backends.numba.simd import KernelBuilder
 
 __all__ = ["QuantiseArgument", "QuantiseRows", "largest_magnitude", "quantised_stride", "rounded"]
 
-#: Adding 1.5 * 2^23 leaves the nearest integer in a float32's low bits, ties to even.
-_ROUND = 12582912.0
-_ROUND_BITS = 0x4B400000
+#: Rows whose largest magnitude is below this count as zero, so that 127 over it is finite.
+_SMALLEST = float(2.0**-100)
 
 
 def quantised_stride(columns: int) -> int:
@@ -24,7 +23,7 @@ def quantised_stride(columns: int) -> int:
 
 
 def largest_magnitude(k: KernelBuilder, x: Any, columns: int) -> tuple[Any, Any]:
-    """Return the largest magnitude m of a row and 127 / m, or 0 if m is 0."""
+    """Return the largest magnitude m of a row and 127 / m, or 0 if m is as good as 0."""
     b, lanes = k.b, k.target.lanes
     whole = columns // lanes * lanes
     zero = k.splat(0.0, lanes)
@@ -43,17 +42,14 @@ def largest_magnitude(k: KernelBuilder, x: Any, columns: int) -> tuple[Any, Any]
     largest = b.extract_element(largest, k.i32(0))
     with k.reduce(whole, columns, [largest]) as (i, carried, following):
         following[0] = k.clamp_below(k.intrinsic("llvm.fabs.f32", k.f32, k.load(k.at(x, i))), carried[0])
-    largest, none = carried[0], k.splat(0.0, 1)
-    some = b.fcmp_ordered(">", largest, none)
-    return largest, b.select(some, b.fdiv(k.splat(127.0, 1), largest), none)
+    largest = carried[0]
+    some = b.fcmp_ordered(">=", largest, k.splat(_SMALLEST, 1))
+    return largest, b.select(some, b.fdiv(k.splat(127.0, 1), largest), k.splat(0.0, 1))
 
 
 def rounded(k: KernelBuilder, x: Any, inverse: Any, lanes: int) -> Any:
     """Return rint(x * inverse), ties to even, as 32-bit integers."""
-    words = k.i32 if lanes == 1 else k.ir.VectorType(k.i32, lanes)
-    offset = k.i32(_ROUND_BITS) if lanes == 1 else k.ir.Constant(words, [_ROUND_BITS] * lanes)
-    shifted = k.b.fadd(k.b.fmul(x, k.splat(inverse, lanes)), k.splat(_ROUND, lanes))
-    return k.b.sub(k.b.bitcast(shifted, words), offset)
+    return k.nearest_integer(k.b.fmul(x, k.splat(inverse, lanes)), lanes)
 
 
 class QuantiseArgument(enum.IntEnum):

@@ -13,7 +13,11 @@ from typing import Any
 
 from edge_sparse.backends.numba.target import Target
 
-__all__ = ["KernelBuilder"]
+__all__ = ["ROUNDING", "KernelBuilder"]
+
+#: Adding 1.5 * 2^23 to a float32 rounds it to an integer, ties to even, which is then in the low bits.
+ROUNDING = 12582912.0
+_ROUNDING_BITS = 0x4B400000
 
 
 class KernelBuilder:
@@ -173,6 +177,12 @@ class KernelBuilder:
         kind = addend.type
         suffix = f"v{kind.count}f32" if isinstance(kind, self.ir.VectorType) else "f32"
         return self.intrinsic(f"llvm.fmuladd.{suffix}", kind, a, c, addend)
+
+    def nearest_integer(self, x: Any, lanes: int = 1) -> Any:
+        """Return float32 lanes rounded to 32-bit integers, ties to even; right below 2^22 in magnitude."""
+        kind = self.ir.VectorType(self.i32, lanes) if lanes > 1 else self.i32
+        bits = self.b.bitcast(self.b.fadd(x, self.splat(ROUNDING, lanes)), kind)
+        return self.b.sub(bits, self.splat(self.i32(_ROUNDING_BITS), lanes))
 
     def clamp_below(self, value: Any, low: Any) -> Any:
         """Return the larger of both; a NaN in ``value`` stays."""

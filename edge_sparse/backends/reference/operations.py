@@ -57,7 +57,7 @@ def _tap(memory: Memory, x: Tensor, y: Tensor, step: Step, kh: int, kw: int, cha
 def quantised_rows(rows: Array) -> Array:
     """Return rows rounded to 255 steps of their largest magnitude over 127; which step is decided in float32."""
     largest = np.abs(rows).max(axis=1, keepdims=True).astype(np.float32)
-    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > 0)
+    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest >= 2.0**-100)
     return np.asarray(np.rint(rows.astype(np.float32) * inverse) * (largest.astype(np.float64) / 127))
 
 
