@@ -48,3 +48,14 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x):
         return x * self.gate(self.expand(self.activation(self.reduce(self.pool(x)))))
+
+
+class Function(nn.Module):
+    """A module without weights around a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
