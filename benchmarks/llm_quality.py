@@ -143,6 +143,8 @@ def main() -> None:
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     wanted = [] if options.render else options.models.split(",")
+    if "EDGE_SPARSE_DATA" not in os.environ and set(wanted) - {"time"}:
+        parser.error("set EDGE_SPARSE_DATA to the folder of the models and texts")
     data = Path(os.environ.get("EDGE_SPARSE_DATA", "."))
     for subject in subjects(data, options.shakespeare):
         if subject.name not in wanted:

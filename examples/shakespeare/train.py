@@ -1,6 +1,6 @@
 """Train the byte-level Shakespeare model that this example ships, on a CPU.
 
-    python train.py --text tinyshakespeare.txt --minutes 35 -o model
+    python train.py --text tinyshakespeare.txt --minutes 30 -o model
 
 It writes a Hugging Face folder (config.json, model.safetensors in F16) with a `LlamaForCausalLM` of bytes. The last
 tenth of the text is held out. Needs torch and safetensors.
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True, help="the training text")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "model")
-    parser.add_argument("--minutes", type=float, default=35.0, help="how long to train (default 35)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long to train (default 30)")
     parser.add_argument("--step-tokens", type=int, default=4096, help="bytes a step (default 4096)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
