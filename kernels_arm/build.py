@@ -1,0 +1,137 @@
+"""Build the C core for one target, with zig (``pip install ziglang``) or any C11 compiler.
+
+    python kernels_arm/build.py                          # the shared library of this machine, into build/native
+    python kernels_arm/build.py --target aarch64-linux-gnu.2.28 -o build/aarch64
+    python kernels_arm/build.py --compiler gcc           # this machine's compiler
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-g0",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-Wall",
+    "-Wextra",
+    "-Werror=implicit-function-declaration",
+]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One compilation of every kernel file (or of ``files`` alone): its name and the flags that it needs."""
+
+    name: str
+    zig_flags: tuple[str, ...] = ()
+    cc_flags: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+SCALAR = Variant("scalar")
+VECTOR = Variant("vector")
+AVX2 = Variant("avx2", ("-mcpu=x86_64_v3",), ("-mavx2", "-mfma", "-mf16c"))
+DOTPROD = Variant("dotprod", ("-mcpu=baseline+dotprod",), ("-march=armv8.2-a+dotprod",), ("spmm_integer",))
+
+
+def variants(machine: str) -> list[Variant]:
+    """Return what is built for a machine, the plainest first."""
+    if machine in ("aarch64", "arm64"):
+        return [SCALAR, VECTOR, DOTPROD]
+    if machine in ("x86_64", "amd64"):
+        return [SCALAR, VECTOR, AVX2]
+    return [SCALAR]
+
+
+def compiler_command(compiler: str, target: str) -> list[str]:
+    """Return the start of every command."""
+    if compiler == "zig":
+        return [sys.executable, "-m", "ziglang", "cc", *(("-target", target) if target else ())]
+    return [compiler]
+
+
+def objects(target: str, compiler: str, folder: Path, extra: list[str], sources: list[Path] | None = None) -> list[Path]:
+    """Compile the core and all kernels, as many files at a time as there are cores; return the object files."""
+    machine = (target.split("-")[0] if target else platform.machine()).lower()
+    command = compiler_command(compiler, target)
+    built = variants(machine)
+    names = {"vector": "ES_BUILD_VECTOR", "avx2": "ES_BUILD_AVX2", "dotprod": "ES_BUILD_DOTPROD"}
+    defines = [f"-D{names[variant.name]}" for variant in built if variant.name in names]
+    jobs = []
+    for source in sources if sources is not None else sorted((ROOT / "core").glob("*.c")):
+        jobs.append((source, folder / f"{source.stem}.o", defines))
+    for variant in built:
+        flags = [f"-DES_VARIANT_NAME={variant.name}"]
+        flags += variant.zig_flags if compiler == "zig" else variant.cc_flags
+        for source in sorted((ROOT / "kernels").glob("*.c")):
+            if not variant.files or source.stem in variant.files:
+                jobs.append((source, folder / f"{source.stem}_{variant.name}.o", flags))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def compile_one(job: tuple[Path, Path, list[str]]) -> Path:
+        source, target_file, flags = job
+        includes = [f"-I{ROOT / 'include'}", f"-I{ROOT / 'core'}", f"-I{ROOT / 'vec'}"]
+        arguments = [*command, *FLAGS, *includes, *flags, *extra, "-c", str(source), "-o", str(target_file)]
+        subprocess.run(arguments, check=True)
+        return target_file
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_one, jobs))
+
+
+def shared_library(target: str, compiler: str, output: Path, extra: list[str] | None = None) -> Path:
+    """Build ``libedge_sparse.so`` (or the target's name for it) into a folder and return its path."""
+    machine = target or platform.system().lower()
+    suffix = "dll" if "windows" in machine else "dylib" if "macos" in machine or "darwin" in machine else "so"
+    library = output / f"libedge_sparse.{suffix}"
+    extra = [*(extra or []), "-DES_BUILD_SHARED"]
+    files = objects(target, compiler, output / "objects", extra)
+    link = [*compiler_command(compiler, target), "-shared", *extra, "-g0", "-o", str(library), *map(str, files)]
+    if suffix == "so":
+        link += ["-s", "-Wl,-z,max-page-size=16384", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
+        link += ["-Wl,-soname,libedge_sparse.so", "-lm", "-lpthread"]
+    subprocess.run(link, check=True)
+    return library
+
+
+def default_compiler() -> str:
+    """Return "zig" if the package is there, else a C compiler of this machine, "" if there is none."""
+    import importlib.util
+
+    if importlib.util.find_spec("ziglang"):
+        return "zig"
+    wanted = os.environ.get("CC")
+    return next((name for name in (wanted, "cc", "clang", "gcc") if name and shutil.which(name)), "")
+
+
+def main() -> int:
+    """Build from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", default="", help="zig target, e.g. aarch64-linux-gnu.2.28; default: this machine")
+    parser.add_argument("--compiler", default=default_compiler(), help="zig, or a C compiler's name")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT.parent / "build" / "native")
+    parser.add_argument("flags", nargs="*", help="further compiler flags, behind --")
+    arguments = parser.parse_args()
+    if not arguments.compiler:
+        parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
+    print(shared_library(arguments.target, arguments.compiler, arguments.output, arguments.flags))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,4 @@
+#include "kernel.h"
+#include "vec.h"
+
+ES_FAMILY(rope) = {NULL};

@@ -1,0 +1,88 @@
+/* A thin layer over the vector registers: what the kernels need, and nothing that costs more than it says.
+ *
+ * Kernels are written once on es_f32 (ES_LANES floats) and compiled per variant with -DES_VARIANT_NAME=scalar, vector or
+ * avx2. ES_LANES is 4 but for AVX2, where it is 8. es_fma fuses where the machine does: NEON and AVX2. */
+#ifndef ES_VEC_H
+#define ES_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ES_VEC_IS_scalar 1
+#define ES_VEC_IS_vector 2
+#define ES_VEC_IS_avx2 3
+#define ES_VEC_IS_dotprod 4
+#define ES_VEC_PICK_(name) ES_VEC_IS_##name
+#define ES_VEC_PICK(name) ES_VEC_PICK_(name)
+#define ES_VEC_VARIANT ES_VEC_PICK(ES_VARIANT_NAME)
+
+#if ES_VEC_VARIANT == ES_VEC_IS_avx2
+#include "vec_avx2.h"
+#elif ES_VEC_VARIANT != ES_VEC_IS_scalar && defined(__aarch64__)
+#include "vec_neon.h"
+#elif ES_VEC_VARIANT != ES_VEC_IS_scalar && defined(__SSE2__)
+#include "vec_sse.h"
+#elif ES_VEC_VARIANT != ES_VEC_IS_scalar && defined(__wasm_simd128__)
+#include "vec_simd128.h"
+#else
+#include "vec_scalar.h"
+#endif
+
+#if ES_VEC_VARIANT == ES_VEC_IS_scalar
+#define ES_THIS_VARIANT ES_VARIANT_SCALAR
+#define ES_VARIANT_LABEL "scalar"
+#elif defined(ES_VEC_AVX2_H)
+#define ES_THIS_VARIANT ES_VARIANT_AVX2
+#define ES_VARIANT_LABEL "avx2"
+#elif ES_VEC_VARIANT == ES_VEC_IS_dotprod
+#define ES_THIS_VARIANT ES_VARIANT_DOTPROD
+#define ES_VARIANT_LABEL "dotprod"
+#else
+#define ES_THIS_VARIANT ES_VARIANT_VECTOR
+#if defined(ES_VEC_NEON_H)
+#define ES_VARIANT_LABEL "neon"
+#elif defined(ES_VEC_SIMD128_H)
+#define ES_VARIANT_LABEL "simd128"
+#else
+#define ES_VARIANT_LABEL "sse2"
+#endif
+#endif
+/* The name of a kernel: the grammar's, and the variant. */
+#define ES_KERNEL_NAME(base) base "_" ES_VARIANT_LABEL
+
+#define ES_INLINE static inline __attribute__((always_inline))
+/* Before a loop over registers: they are registers only if it disappears. */
+#if defined(__clang__)
+#define ES_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ES_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+/* The first n of ES_LANES floats; the other lanes are zero and not stored. n is 0 to ES_LANES. */
+static inline es_f32 es_load_first(const float *from, int n)
+{
+    float lanes[ES_LANES] = {0};
+    memcpy(lanes, from, (size_t)n * sizeof(float));
+    return es_load(lanes);
+}
+
+static inline void es_store_first(float *to, es_f32 a, int n)
+{
+    float lanes[ES_LANES];
+    es_store(lanes, a);
+    memcpy(to, lanes, (size_t)n * sizeof(float));
+}
+
+/* A half as a float, bit by bit, for machines and places without an instruction. */
+static inline float es_half_to_float(uint16_t half)
+{
+    uint32_t magnitude = half & 0x7FFFu, sign = (uint32_t)(half & 0x8000u) << 16;
+    union { uint32_t bits; float number; } value = {magnitude << 13}, scale = {0x77800000u}; /* 2^112 */
+    value.number *= scale.number;
+    if (magnitude >= 0x7C00u) value.bits |= 0x7F800000u;
+    value.bits |= sign;
+    return value.number;
+}
+
+#endif
