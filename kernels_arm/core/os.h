@@ -1,4 +1,4 @@
-/* Everything that is asked of the operating system. os.c is the only file that includes its headers. */
+/* Everything that is asked of the operating system. os.c and, for threads, threads.c alone include its headers. */
 #ifndef ES_OS_H
 #define ES_OS_H
 
