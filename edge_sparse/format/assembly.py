@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from edge_sparse.format.spec import (
 )
 from edge_sparse.plan import ImagePreprocessing, Model, Plan, SparseMatrix, Step, Storage, Tensor, Tokenizer
 
-__all__ = ["assemble", "constant_layout", "file_parts"]
+__all__ = ["assemble", "constant_layout", "detached_parts", "file_parts"]
 
 Record = tuple[Any, ...]
 
@@ -42,8 +43,31 @@ def file_parts(model: Model) -> FileParts:
     OutputFileError
         ``OUTPUT_MODEL``: a value of the model does not fit its field.
     """
-    try:
+    with _formless():
         return lay_out(*_Content(model).sections())
+
+
+def detached_parts(model: Model) -> tuple[bytes, list[memoryview]]:
+    """Return a file up to its first blob, and the blobs: views of the model's arrays, without their checksums.
+
+    Raises
+    ------
+    OutputFileError
+        ``OUTPUT_MODEL``: a value of the model does not fit its field.
+    """
+    with _formless():
+        sections, blobs = _Content(model, by_address=True).sections()
+        parts = lay_out(sections, blobs, checksums=False)
+    first = len(parts.parts) - len(blobs)
+    end = parts.parts[first][0] if blobs else parts.length
+    head = b"".join(FileParts(parts.parts[:first], end).chunks())
+    return head.ljust(end, b"\0"), blobs
+
+
+@contextmanager
+def _formless() -> Iterator[None]:
+    try:
+        yield
     except (OverflowError, ValueError, TypeError, KeyError, struct.error) as error:
         raise OutputFileError(
             "OUTPUT_MODEL", f"the model has no form as a file: {error}", "check its values"
@@ -67,14 +91,18 @@ def constant_layout(
 
 
 class _Content:
-    """Collects the strings, blobs and records of a model."""
+    """Collects the strings, blobs and records of a model.
 
-    def __init__(self, model: Model) -> None:
+    Blobs of equal bytes are one blob; with ``by_address``, which reads no weights, those at one place are.
+    """
+
+    def __init__(self, model: Model, by_address: bool = False) -> None:
         self.model = model
+        self._by_address = by_address
         self.strings = bytearray()
         self.blobs: list[memoryview] = []
         self._string_places: dict[bytes, tuple[int, int]] = {}
-        self._blob_numbers: dict[tuple[int, bytes], int] = {}
+        self._blob_numbers: dict[tuple[int, bytes | int], int] = {}
         self._tensor_records: dict[int, Record] = {}
         self._matrix_records: dict[int, Record] = {}
         self._bands: list[Record] = []
@@ -120,11 +148,12 @@ class _Content:
         return self._string_places[data]
 
     def _blob(self, data: npt.NDArray[Any] | bytes) -> int:
-        """Return the number of a blob; equal bytes are stored once, no bytes are no blob."""
+        """Return the number of a blob; equal ones are stored once, no bytes are no blob."""
         if not len(data):
             return NONE
         view = data.data.cast("B") if isinstance(data, np.ndarray) else memoryview(data)
-        key = (view.nbytes, hashlib.sha256(view).digest())
+        place = np.frombuffer(view, np.uint8).ctypes.data if self._by_address else hashlib.sha256(view).digest()
+        key = (view.nbytes, place)
         if key not in self._blob_numbers:
             self._blob_numbers[key] = len(self.blobs)
             self.blobs.append(view)

@@ -47,8 +47,8 @@ def _round_up(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def lay_out(sections: dict[Section, bytes], blobs: Sequence[memoryview]) -> FileParts:
-    """Place everything at multiples of 64 and fill in offsets and checksums."""
+def lay_out(sections: dict[Section, bytes], blobs: Sequence[memoryview], checksums: bool = True) -> FileParts:
+    """Place everything at multiples of 64 and fill in offsets and checksums; those of blobs are zero if unwanted."""
     if blobs:
         sections[Section.BLOBS] = bytes(BLOB.itemsize * len(blobs))
     present = sorted(sections)
@@ -56,7 +56,8 @@ def lay_out(sections: dict[Section, bytes], blobs: Sequence[memoryview]) -> File
     section_offsets, end = _offsets(at, [len(sections[section]) for section in present])
     blob_offsets, end = _offsets(end, [blob.nbytes for blob in blobs])
     if blobs:
-        rows = [(o, b.nbytes, zlib.crc32(b), 0) for o, b in zip(blob_offsets, blobs, strict=True)]
+        crcs = [zlib.crc32(blob) if checksums else 0 for blob in blobs]
+        rows = [(o, b.nbytes, crc, 0) for o, b, crc in zip(blob_offsets, blobs, crcs, strict=True)]
         sections[Section.BLOBS] = np.array(rows, BLOB).tobytes()
     entries = [
         (

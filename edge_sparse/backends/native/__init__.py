@@ -1,0 +1,1 @@
+"""The native backend: the C core of ``kernels_arm/``, called through ctypes."""
