@@ -85,4 +85,19 @@ static inline float es_half_to_float(uint16_t half)
     return value.number;
 }
 
+/* The nearest half, ties to even; infinity for what is too large. */
+static inline uint16_t es_float_to_half(float number)
+{
+    union { float number; uint32_t bits; } value = {number};
+    uint32_t sign = value.bits >> 16 & 0x8000u, magnitude = value.bits & 0x7FFFFFFFu;
+    value.bits = magnitude;
+    if (magnitude > 0x7F800000u) return (uint16_t)(sign | 0x7E00u);
+    if (magnitude >= 0x477FF000u) return (uint16_t)(sign | 0x7C00u);
+    if (magnitude < 0x38800000u) {
+        value.number += 0.5f; /* there the last place of a float is that of small halves */
+        return (uint16_t)(sign | (value.bits - 0x3F000000u));
+    }
+    return (uint16_t)(sign | (magnitude - 0x38000000u + 0xFFFu + (magnitude >> 13 & 1u)) >> 13);
+}
+
 #endif

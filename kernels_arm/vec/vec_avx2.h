@@ -44,5 +44,14 @@ static inline es_f32 es_load_half(const uint16_t *from)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
 }
+static inline void es_store_half(uint16_t *to, es_f32 a)
+{
+    _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline void es_store_sums(float *to, es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    __m256 fours = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(fours), _mm256_extractf128_ps(fours, 1)));
+}
 
 #endif

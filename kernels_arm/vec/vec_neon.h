@@ -33,5 +33,10 @@ static inline float es_sum(es_f32 a)
 }
 static inline float es_largest(es_f32 a) { return vmaxvq_f32(a); }
 static inline es_f32 es_load_half(const uint16_t *from) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))); }
+static inline void es_store_half(uint16_t *to, es_f32 a) { vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
+static inline void es_store_sums(float *to, es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    vst1q_f32(to, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+}
 
 #endif

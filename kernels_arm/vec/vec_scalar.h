@@ -51,5 +51,16 @@ static inline float es_largest(es_f32 a)
 static inline float es_half_to_float(uint16_t half);
 /* ES_LANES halves */
 static inline es_f32 es_load_half(const uint16_t *from) { ES_SCALAR_EACH(es_half_to_float(from[i])); }
+static inline uint16_t es_float_to_half(float number);
+/* ES_LANES halves, the nearest ones, ties to even; infinity for what is too large */
+static inline void es_store_half(uint16_t *to, es_f32 a)
+{
+    for (int i = 0; i < 4; i++) to[i] = es_float_to_half(a.lane[i]);
+}
+/* the sums of four vectors */
+static inline void es_store_sums(float *to, es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    to[0] = es_sum(a), to[1] = es_sum(b), to[2] = es_sum(c), to[3] = es_sum(d);
+}
 
 #endif

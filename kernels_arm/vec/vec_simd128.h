@@ -46,5 +46,18 @@ static inline es_f32 es_load_half(const uint16_t *from)
     v128_t special = wasm_v128_and(wasm_i32x4_gt(magnitude, wasm_i32x4_splat(0x7BFF)), wasm_i32x4_splat(0x7F800000));
     return wasm_v128_or(value, wasm_v128_or(sign, special));
 }
+static inline uint16_t es_float_to_half(float number);
+static inline void es_store_half(uint16_t *to, es_f32 a)
+{
+    float lanes[4];
+    es_store(lanes, a);
+    for (int i = 0; i < 4; i++) to[i] = es_float_to_half(lanes[i]);
+}
+static inline void es_store_sums(float *to, es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    v128_t ab = wasm_f32x4_add(wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), wasm_i32x4_shuffle(a, b, 2, 6, 3, 7));
+    v128_t cd = wasm_f32x4_add(wasm_i32x4_shuffle(c, d, 0, 4, 1, 5), wasm_i32x4_shuffle(c, d, 2, 6, 3, 7));
+    es_store(to, wasm_f32x4_add(wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5), wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7)));
+}
 
 #endif

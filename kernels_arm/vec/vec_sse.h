@@ -47,5 +47,17 @@ static inline es_f32 es_load_half(const uint16_t *from)
     __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7BFF)), _mm_set1_epi32(0x7F800000));
     return _mm_or_ps(value, _mm_castsi128_ps(_mm_or_si128(sign, special)));
 }
+static inline uint16_t es_float_to_half(float number);
+static inline void es_store_half(uint16_t *to, es_f32 a)
+{
+    float lanes[4];
+    es_store(lanes, a);
+    for (int i = 0; i < 4; i++) to[i] = es_float_to_half(lanes[i]);
+}
+static inline void es_store_sums(float *to, es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    es_store(to, es_add(es_add(a, b), es_add(c, d)));
+}
 
 #endif
