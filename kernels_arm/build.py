@@ -1,8 +1,12 @@
 """Build the C core for one target, with zig (``pip install ziglang``) or any C11 compiler.
 
-    python kernels_arm/build.py                          # the shared library of this machine, into build/native
+Without options it makes the shared library of this machine in build/native. Others:
+
     python kernels_arm/build.py --target aarch64-linux-gnu.2.28 -o build/aarch64
     python kernels_arm/build.py --compiler gcc           # this machine's compiler
+    python kernels_arm/build.py --program cli --target aarch64-linux-musl    # the static program "edge-sparse"
+
+Only the standard library is needed, so that it runs wherever a compiler does.
 """
 
 from __future__ import annotations
@@ -27,10 +31,19 @@ FLAGS = [
     "-fvisibility=hidden",
     "-ffp-contract=off",
     "-fno-math-errno",
+    "-fomit-frame-pointer",
+    "-ffunction-sections",
+    "-fdata-sections",
     "-Wall",
     "-Wextra",
     "-Werror=implicit-function-declaration",
 ]
+
+
+#: No writable table of addresses, no executable stack, nothing that is never called.
+ELF = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--gc-sections"]
+#: Names of the programs by the folder of their sources.
+PROGRAMS = {"cli": "edge-sparse", "tests": "replay"}
 
 
 @dataclass(frozen=True)
@@ -61,21 +74,24 @@ def variants(machine: str) -> list[Variant]:
 def compiler_command(compiler: str, target: str) -> list[str]:
     """Return the start of every command."""
     if compiler == "zig":
-        return [sys.executable, "-m", "ziglang", "cc", *(("-target", target) if target else ())]
+        # Without a target zig compiles for this very processor; a later -mcpu wins over this one.
+        return [sys.executable, "-m", "ziglang", "cc", *(("-target", target) if target else ()), "-mcpu=baseline"]
     return [compiler]
 
 
-def objects(target: str, compiler: str, folder: Path, extra: list[str], sources: list[Path] | None = None) -> list[Path]:
-    """Compile the core and all kernels, as many files at a time as there are cores; return the object files."""
+def objects(
+    target: str, compiler: str, folder: Path, extra: list[str], sources: list[Path] | None = None
+) -> list[Path]:
+    """Compile some files, or the core and all kernels, and return the object files."""
     machine = (target.split("-")[0] if target else platform.machine()).lower()
     command = compiler_command(compiler, target)
     built = variants(machine)
     names = {"vector": "ES_BUILD_VECTOR", "avx2": "ES_BUILD_AVX2", "dotprod": "ES_BUILD_DOTPROD"}
     defines = [f"-D{names[variant.name]}" for variant in built if variant.name in names]
     jobs = []
-    for source in sources if sources is not None else sorted((ROOT / "core").glob("*.c")):
+    for source in sorted((ROOT / "core").glob("*.c")) if sources is None else sources:
         jobs.append((source, folder / f"{source.stem}.o", defines))
-    for variant in built:
+    for variant in built if sources is None else ():
         flags = [f"-DES_VARIANT_NAME={variant.name}"]
         flags += variant.zig_flags if compiler == "zig" else variant.cc_flags
         for source in sorted((ROOT / "kernels").glob("*.c")):
@@ -103,10 +119,27 @@ def shared_library(target: str, compiler: str, output: Path, extra: list[str] | 
     files = objects(target, compiler, output / "objects", extra)
     link = [*compiler_command(compiler, target), "-shared", *extra, "-g0", "-o", str(library), *map(str, files)]
     if suffix == "so":
-        link += ["-s", "-Wl,-z,max-page-size=16384", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
-        link += ["-Wl,-soname,libedge_sparse.so", "-lm", "-lpthread"]
+        link += ["-s", *ELF, "-Wl,-z,max-page-size=16384", "-Wl,-z,defs", "-Wl,-soname,libedge_sparse.so"]
+        link += ["-lm", "-lpthread"]
+    elif suffix == "dylib":
+        link += ["-s", "-Wl,-install_name,@rpath/libedge_sparse.dylib"]
     subprocess.run(link, check=True)
     return library
+
+
+def program(folder: str, target: str, compiler: str, output: Path, extra: list[str] | None = None) -> Path:
+    """Build the program whose sources lie in a folder beside this file, static where the target is musl."""
+    extra = extra or []
+    files = objects(target, compiler, output / "objects", extra)
+    files += objects(target, compiler, output / "objects" / folder, extra, sorted((ROOT / folder).glob("*.c")))
+    name = PROGRAMS[folder] + (".exe" if "windows" in target else "")
+    link = [*compiler_command(compiler, target), *extra, "-g0", "-o", str(output / name), *map(str, files)]
+    if "windows" not in target:
+        link += ["-s", "-lm", "-lpthread"]
+    if "musl" in target:
+        link += ["-static", *ELF]
+    subprocess.run(link, check=True)
+    return output / name
 
 
 def default_compiler() -> str:
@@ -125,11 +158,13 @@ def main() -> int:
     parser.add_argument("--target", default="", help="zig target, e.g. aarch64-linux-gnu.2.28; default: this machine")
     parser.add_argument("--compiler", default=default_compiler(), help="zig, or a C compiler's name")
     parser.add_argument("-o", "--output", type=Path, default=ROOT.parent / "build" / "native")
+    parser.add_argument("--program", choices=PROGRAMS, help="build this program instead of the library")
     parser.add_argument("flags", nargs="*", help="further compiler flags, behind --")
     arguments = parser.parse_args()
     if not arguments.compiler:
         parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
-    print(shared_library(arguments.target, arguments.compiler, arguments.output, arguments.flags))
+    where = (arguments.target, arguments.compiler, arguments.output, arguments.flags)
+    print(program(arguments.program, *where) if arguments.program else shared_library(*where))
     return 0
 
 
