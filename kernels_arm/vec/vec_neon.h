@@ -26,6 +26,14 @@ static inline es_f32 es_power_of_two(es_f32 a)
 {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(a), vdupq_n_s32(127)), 23));
 }
+static inline es_f32 es_select_less(es_f32 a, es_f32 b, es_f32 c, es_f32 d) { return vbslq_f32(vcltq_f32(a, b), c, d); }
+static inline void es_load_even_odd(const float *from, es_f32 *even, es_f32 *odd)
+{
+    float32x4x2_t both = vld2q_f32(from);
+    *even = both.val[0];
+    *odd = both.val[1];
+}
+static inline es_f32 es_next_lane(es_f32 a, es_f32 b) { return vextq_f32(a, b, 1); }
 static inline float es_sum(es_f32 a)
 {
     float32x2_t pairs = vpadd_f32(vget_low_f32(a), vget_high_f32(a));

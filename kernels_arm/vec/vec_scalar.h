@@ -40,6 +40,21 @@ static inline es_f32 es_power_of_two(es_f32 a)
     }
     return r;
 }
+/* a < b ? c : d, lane by lane */
+static inline es_f32 es_select_less(es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    ES_SCALAR_EACH(a.lane[i] < b.lane[i] ? c.lane[i] : d.lane[i]);
+}
+/* Of the 2 * ES_LANES floats at from, those with even and with odd numbers. */
+static inline void es_load_even_odd(const float *from, es_f32 *even, es_f32 *odd)
+{
+    for (int i = 0; i < 4; i++) {
+        even->lane[i] = from[2 * i];
+        odd->lane[i] = from[2 * i + 1];
+    }
+}
+/* The lanes of a but the first, then the first of b. */
+static inline es_f32 es_next_lane(es_f32 a, es_f32 b) { ES_SCALAR_EACH(i < 3 ? a.lane[i + 1] : b.lane[0]); }
 static inline float es_sum(es_f32 a) { return (a.lane[0] + a.lane[1]) + (a.lane[2] + a.lane[3]); }
 static inline float es_largest(es_f32 a)
 {

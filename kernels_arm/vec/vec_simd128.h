@@ -26,6 +26,17 @@ static inline es_f32 es_power_of_two(es_f32 a)
 {
     return wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_splat(127)), 23);
 }
+static inline es_f32 es_select_less(es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    return wasm_v128_bitselect(c, d, wasm_f32x4_lt(a, b));
+}
+static inline void es_load_even_odd(const float *from, es_f32 *even, es_f32 *odd)
+{
+    v128_t low = wasm_v128_load(from), high = wasm_v128_load(from + 4);
+    *even = wasm_i32x4_shuffle(low, high, 0, 2, 4, 6);
+    *odd = wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
+}
+static inline es_f32 es_next_lane(es_f32 a, es_f32 b) { return wasm_i32x4_shuffle(a, b, 1, 2, 3, 4); }
 static inline float es_sum(es_f32 a)
 {
     return (wasm_f32x4_extract_lane(a, 0) + wasm_f32x4_extract_lane(a, 1)) +

@@ -26,6 +26,22 @@ static inline es_f32 es_power_of_two(es_f32 a)
 {
     return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(a), _mm_set1_epi32(127)), 23));
 }
+static inline es_f32 es_select_less(es_f32 a, es_f32 b, es_f32 c, es_f32 d)
+{
+    __m128 less = _mm_cmplt_ps(a, b);
+    return _mm_or_ps(_mm_and_ps(less, c), _mm_andnot_ps(less, d));
+}
+static inline void es_load_even_odd(const float *from, es_f32 *even, es_f32 *odd)
+{
+    __m128 low = _mm_loadu_ps(from), high = _mm_loadu_ps(from + 4);
+    *even = _mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
+    *odd = _mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1));
+}
+static inline es_f32 es_next_lane(es_f32 a, es_f32 b)
+{
+    __m128 mixed = _mm_move_ss(a, b);
+    return _mm_shuffle_ps(mixed, mixed, _MM_SHUFFLE(0, 3, 2, 1));
+}
 static inline float es_sum(es_f32 a)
 {
     es_f32 pairs = _mm_add_ps(a, _mm_shuffle_ps(a, a, _MM_SHUFFLE(2, 3, 0, 1)));
