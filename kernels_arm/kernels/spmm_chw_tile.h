@@ -1,0 +1,71 @@
+/* The register tile of products in CHW: rows x vectors of pixels; pixels in the lanes, one row's weight broadcast. */
+#ifndef ES_SPMM_CHW_TILE_H
+#define ES_SPMM_CHW_TILE_H
+
+#include "activation.h"
+#include "spmm_operands.h"
+#include "spmm_weights.h"
+
+/* Where a tile lies: its first pixel in row 0 of each operand, and how far rows are apart. */
+typedef struct es_chw_place {
+    const float *x;
+    float *y;
+    const float *residual; /* NULL: none */
+    int64_t y_row, residual_row;
+    const float *bias; /* NULL: none */
+    bool bounded;      /* whether the bounds of the epilogue bound anything */
+    es_epilogue epilogue;
+} es_chw_place;
+
+/* Rows and vectors that fill the registers: sums, one column's pixels, weights; without FMA, a product. */
+#if defined(ES_VEC_NEON_H)
+enum { ES_CHW_ROWS = 8, ES_CHW_VECTORS_1 = 8, ES_CHW_VECTORS_2 = 8, ES_CHW_VECTORS_4 = 6, ES_CHW_VECTORS_8 = 3 };
+#elif defined(ES_VEC_AVX2_H)
+enum { ES_CHW_ROWS = 4, ES_CHW_VECTORS_1 = 6, ES_CHW_VECTORS_2 = 4, ES_CHW_VECTORS_4 = 3, ES_CHW_VECTORS_8 = 3 };
+#else
+enum { ES_CHW_ROWS = 4, ES_CHW_VECTORS_1 = 6, ES_CHW_VECTORS_2 = 4, ES_CHW_VECTORS_4 = 2, ES_CHW_VECTORS_8 = 2 };
+#endif
+enum { ES_CHW_SUMS = 24, ES_CHW_VECTORS = 8 };
+
+/* rows, vectors and, if not 0, the distance of columns in the values are constants of the caller. */
+ES_INLINE void es_chw_tile(const es_chw_place *at, const es_strip *strip, uint32_t inside, const int rows,
+                           const int vectors, const int distance)
+{
+    const int count = rows * vectors;
+    const size_t step = distance ? (size_t)distance : strip->group;
+    const float *values = (const float *)strip->values + inside;
+    const int32_t *offsets = strip->offsets;
+    const float *x = at->x;
+    const uint32_t row = strip->row + inside;
+    es_f32 sums[ES_CHW_SUMS];
+    ES_UNROLL
+    for (int i = 0; i < count; i++) sums[i] = es_splat(at->bias ? at->bias[row + (uint32_t)(i / vectors)] : 0.0f);
+    const float *column = x + *offsets++;
+    for (uint32_t left = strip->count; left; left--) {
+        es_f32 pixels[ES_CHW_VECTORS];
+        ES_UNROLL
+        for (int v = 0; v < vectors; v++) pixels[v] = es_load(column + v * ES_LANES);
+        const es_weights weights = es_load_weights(values, rows);
+        /* Early: in-order cores wait for an address that was just loaded. */
+        column = x + *offsets++;
+        values += step;
+        ES_UNROLL
+        for (int i = 0; i < count; i++) sums[i] = es_fma_row(pixels[i % vectors], &weights, i / vectors, sums[i]);
+    }
+    if (at->residual) {
+        const float *residual = at->residual + row * at->residual_row;
+        ES_UNROLL
+        for (int i = 0; i < count; i++)
+            sums[i] = es_add(sums[i], es_load(residual + i / vectors * at->residual_row + i % vectors * ES_LANES));
+    }
+    if (at->bounded) {
+        const es_f32 low = es_splat(at->epilogue.low), high = es_splat(at->epilogue.high);
+        ES_UNROLL
+        for (int i = 0; i < count; i++) sums[i] = es_bound(sums[i], low, high);
+    }
+    float *y = at->y + row * at->y_row;
+    ES_UNROLL
+    for (int i = 0; i < count; i++) es_store(y + i / vectors * at->y_row + i % vectors * ES_LANES, sums[i]);
+}
+
+#endif
