@@ -1,0 +1,117 @@
+"""Write ``unicode_tables.inc``: what text needs to know of characters, for ``unicode.c``.
+
+    python kernels_arm/core/make_unicode_tables.py          # needs unicodedata2 of VERSION, or a Python that has it
+
+The version is that of the expressions in the package ``tokenizers`` 0.20 and later, so that both cut text alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["VERSION", "tables", "unicode_data"]
+
+VERSION = "16.0.0"
+FILE = Path(__file__).with_name("unicode_tables.inc")
+LIMIT = 0x110000
+SURROGATES = range(0xD800, 0xE000)
+HANGUL = range(0xAC00, 0xD7A4)
+SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+LETTER, NUMBER, SPACE = 1, 2, 3
+#: Characters per block of the two-stage tables: what makes the tables smallest (35 KB).
+CLASS_BLOCK, COMBINING_BLOCK = 128, 32
+
+
+def unicode_data() -> ModuleType | None:
+    """Return a module with the character data of ``VERSION``, None if there is none here."""
+    for name in ("unicodedata2", "unicodedata"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        if module.unidata_version == VERSION:
+            return module
+    return None
+
+
+def tables(data: ModuleType) -> str:
+    """Return the text of the file."""
+    characters = [chr(number) for number in range(LIMIT)]
+    kinds = {"L": LETTER, "N": NUMBER}
+    classes = [kinds.get(data.category(character)[0], 0) for character in characters]
+    for space in SPACES:
+        classes[ord(space)] = SPACE
+    packed = [sum(classes[at + place] << 2 * place for place in range(4)) for at in range(0, LIMIT, 4)]
+    combining = [data.combining(character) for character in characters]
+    pairs = _pairs(data, characters)
+    composing = sorted((number for number in range(len(pairs)) if _composes(data, pairs[number])), key=_by_parts(pairs))
+    lines = [
+        f"/* Made by make_unicode_tables.py from the character data of Unicode {VERSION}. */",
+        f'#define UNICODE_VERSION "{VERSION}"',
+        f"enum {{ CLASS_BLOCK = {CLASS_BLOCK}, COMBINING_BLOCK = {COMBINING_BLOCK} }};",
+        *_two_stages("class", packed, CLASS_BLOCK // 4),
+        *_two_stages("combining", combining, COMBINING_BLOCK),
+        "/* character << 42 | first << 21 | second: canonical decompositions by character; second 0: there is one. */",
+        *_array("uint64_t", "decompositions", [a << 42 | b << 21 | c for a, b, c in pairs]),
+        "/* Numbers of those that compose again, by first and second. */",
+        *_array("uint16_t", "compositions", composing),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pairs(data: ModuleType, characters: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Return (character, first, second) of all canonical decompositions but those of Hangul, which are computed."""
+    found = []
+    for number, character in enumerate(characters):
+        text = data.decomposition(character)
+        if not text or text.startswith("<") or number in HANGUL:
+            continue
+        first, *second = (int(part, 16) for part in text.split())
+        found.append((number, first, second[0] if second else 0))
+    return found
+
+
+def _composes(data: ModuleType, pair: tuple[int, int, int]) -> bool:
+    character, first, second = pair
+    return second > 0 and data.normalize("NFC", chr(first) + chr(second)) == chr(character)
+
+
+def _by_parts(pairs: Sequence[tuple[int, int, int]]):  # type: ignore[no-untyped-def]
+    return lambda number: pairs[number][1:]
+
+
+def _two_stages(name: str, values: Sequence[int], block: int) -> list[str]:
+    """Return the numbers of blocks up to the last that is not zero, and the different blocks, zeros first."""
+    while not any(values[-block:]):
+        values = values[:-block]
+    blocks: dict[tuple[int, ...], int] = {(0,) * block: 0}
+    numbers = [blocks.setdefault(tuple(values[at : at + block]), len(blocks)) for at in range(0, len(values), block)]
+    kind = "uint8_t" if len(blocks) <= 256 else "uint16_t"
+    flat = [value for found in blocks for value in found]
+    return [*_array(kind, f"{name}_blocks", numbers), *_array("uint8_t", f"{name}_values", flat)]
+
+
+def _array(kind: str, name: str, values: Sequence[int]) -> list[str]:
+    lines, line = [f"static const {kind} {name}[{len(values)}] = {{"], ""
+    for value in values:
+        text = f"{value:#x}," if kind == "uint64_t" else f"{value},"
+        if len(line) + len(text) > 118:
+            lines.append(line)
+            line = ""
+        line += text
+    return [*lines, line, "};"]
+
+
+def main() -> None:
+    """Write the file."""
+    data = unicode_data()
+    if data is None:
+        raise SystemExit(f"needs the character data of Unicode {VERSION}: pip install unicodedata2=={VERSION}")
+    FILE.write_text(tables(data))
+
+
+if __name__ == "__main__":
+    main()
