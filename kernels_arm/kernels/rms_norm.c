@@ -1,4 +1,102 @@
+/* RMS_NORM: rows divided by their root mean square, elements in the lanes. */
+#include <math.h>
+
 #include "kernel.h"
 #include "vec.h"
 
-ES_FAMILY(rms_norm) = {NULL};
+/* Partial sums that hide the latency of a multiply-add: four in flight keep a Cortex-A72 busy. */
+enum { SUMS = 4 };
+
+static bool accepts(const es_launch *launch) { return launch->in[0]->dtype == ES_F32; }
+
+/* Weights in float32. */
+static void measure(const es_launch *launch, es_needs *needs)
+{
+    if (launch->in[1]->dtype == ES_F16) needs->prepared_bytes = es_tensor_size(launch->in[1]) * sizeof(float);
+}
+
+static void prepare(es_launch *launch)
+{
+    if (launch->in[1]->dtype != ES_F16) return;
+    float *weights = launch->prepared;
+    const uint8_t *halves = launch->in_data[1];
+    for (uint64_t i = 0; i < es_tensor_size(launch->in[1]); i++) {
+        uint16_t half;
+        memcpy(&half, halves + i * sizeof half, sizeof half);
+        weights[i] = es_half_to_float(half);
+    }
+}
+
+/* Rows per element of axis 0. */
+static int64_t inner_rows(const es_tensor *x)
+{
+    int64_t rows = 1;
+    for (uint32_t axis = 1; axis + 1 < x->rank; axis++) rows *= (int64_t)x->shape[axis];
+    return rows;
+}
+
+/* Distance of rows in elements; an axis of length 1 may have any. */
+static int64_t row_stride(const es_tensor *tensor)
+{
+    int64_t inner = 1;
+    for (int axis = (int)tensor->rank - 2; axis >= 0; axis--) {
+        if (tensor->shape[axis] > 1) return (int64_t)tensor->strides[axis] / inner;
+        inner *= (int64_t)tensor->shape[axis];
+    }
+    return 0;
+}
+
+static int64_t units(const es_launch *launch, int phase)
+{
+    (void)phase;
+    const es_tensor *x = launch->in[0];
+    return x->rank > 1 ? es_rows(launch, x) * inner_rows(x) : 1;
+}
+
+static float sum_of_squares(const float *x, int64_t width)
+{
+    es_f32 sums[SUMS];
+    ES_UNROLL
+    for (int part = 0; part < SUMS; part++) sums[part] = es_splat(0.0f);
+    int64_t i = 0;
+    for (; i + SUMS * ES_LANES <= width; i += SUMS * ES_LANES) {
+        ES_UNROLL
+        for (int part = 0; part < SUMS; part++) {
+            es_f32 value = es_load(x + i + part * ES_LANES);
+            sums[part] = es_fma(value, value, sums[part]);
+        }
+    }
+    for (; i + ES_LANES <= width; i += ES_LANES) {
+        es_f32 value = es_load(x + i);
+        sums[0] = es_fma(value, value, sums[0]);
+    }
+    es_f32 rest = es_load_first(x + i, (int)(width - i));
+    sums[1] = es_fma(rest, rest, sums[1]);
+    return es_sum(es_add(es_add(sums[0], sums[1]), es_add(sums[2], sums[3])));
+}
+
+static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
+{
+    (void)phase, (void)thread_scratch;
+    const es_tensor *in = launch->in[0];
+    int64_t width = (int64_t)in->shape[in->rank - 1];
+    const float *weights = (const float *)(const void *)launch->in_data[1];
+    if (launch->in[1]->dtype == ES_F16) weights = launch->prepared;
+    float epsilon = es_word_float(launch->step->words[0]);
+    for (int64_t row = begin; row < end; row++) {
+        const float *x = (const float *)(const void *)launch->in_data[0] + row * row_stride(in);
+        float *y = (float *)(void *)launch->out_data + row * row_stride(launch->out);
+        float factor = 1.0f / sqrtf(sum_of_squares(x, width) / (float)width + epsilon);
+        int64_t i = 0;
+        for (; i + ES_LANES <= width; i += ES_LANES)
+            es_store(y + i, es_mul(es_mul(es_load(x + i), es_splat(factor)), es_load(weights + i)));
+        for (; i < width; i++) y[i] = x[i] * factor * weights[i];
+    }
+}
+
+static const es_kernel rms_norm = {
+    .name = ES_KERNEL_NAME("rms_norm_f32"), .op = ES_RMS_NORM, .variant = ES_THIS_VARIANT, .accepts = accepts,
+    .measure = measure, .prepare = prepare, .phases = 1, .units = units, .run = run,
+};
+
+ES_FAMILY(rms_norm) = {&rms_norm, NULL};
