@@ -1,31 +1,44 @@
-# The commands: make demo, make test, make bench, make lint, make clean.
+# The commands: make demo, make test, make bench, make native, make wheels, make lint, make clean.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench native wheels debian-parts lint clean
 help:
 	@echo "make demo   convert the shipped digits and Shakespeare models, verify them, classify images, write a report and verses"
 	@echo "make test   install into .venv, run all tests, end with the list of skipped ones"
 	@echo "make bench  kernels against this processor's limit, MobileNet and decoding against other engines; start and size"
+	@echo "make native build the C core into this source checkout"
+	@echo "make wheels the packages for 64-bit ARM and x86-64, in dist"
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  remove .venv and build products"
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# zig compiles the C core for every machine; where it has no package, any C compiler does for this one.
+.venv/compiler: .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=77'
+	-$(BIN)/pip install --quiet --disable-pip-version-check 'ziglang==0.17.1'
+	@touch $@
+
 # Reinstalled whenever a source changes, so that tests always run on the installed package.
-.venv/installed: .venv/bin/python pyproject.toml $(shell find edge_sparse converters -name '*.py' -o -name '*.html')
-	$(BIN)/pip install --quiet --disable-pip-version-check '.[test]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+.venv/installed: .venv/compiler pyproject.toml setup.py $(shell find edge_sparse converters kernels_arm -name '*.py' -o -name '*.html' -o -name '*.[ch]' -o -name '*.inc')
+	@rm -rf build/wheel build/lib build/bdist.*
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(echo build/wheel/*.whl)[test]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
 	@rm -rf build/lib build/bdist.*
 	@touch $@
+
+debian-parts:
+	@tests/install_debian_parts.sh
 
 demo: .venv/installed
 	$(BIN)/python examples/digits/demo.py -o build/demo
 	$(BIN)/python examples/shakespeare/demo.py -o build/demo
 
 # Not python -m pytest: that would put the sources before the installed package.
-test: .venv/installed
+test: debian-parts .venv/installed
 	$(BIN)/pytest -q
 
 bench: .venv/installed
@@ -37,9 +50,16 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/llm_decode.py
 
+native: .venv/compiler
+	$(BIN)/python kernels_arm/build.py -o build/native
+	cp build/native/libedge_sparse.* edge_sparse/backends/native/
+
+wheels: .venv/compiler
+	$(BIN)/python kernels_arm/build_wheel.py --target aarch64 --target x86_64 -o dist
+
 lint: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist *.egg-info edge_sparse/backends/native/libedge_sparse.*
