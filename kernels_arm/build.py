@@ -98,12 +98,19 @@ def objects(
             if not variant.files or source.stem in variant.files:
                 jobs.append((source, folder / f"{source.stem}_{variant.name}.o", flags))
     folder.mkdir(parents=True, exist_ok=True)
+    headers = max(path.stat().st_mtime for suffix in ("h", "inc") for path in ROOT.rglob(f"*.{suffix}"))
 
     def compile_one(job: tuple[Path, Path, list[str]]) -> Path:
         source, target_file, flags = job
         includes = [f"-I{ROOT / 'include'}", f"-I{ROOT / 'core'}", f"-I{ROOT / 'vec'}"]
         arguments = [*command, *FLAGS, *includes, *flags, *extra, "-c", str(source), "-o", str(target_file)]
-        subprocess.run(arguments, check=True)
+        # Compiled again only after a change of the source, of any header, or of the command.
+        record = target_file.with_suffix(".command")
+        known = record.read_text() if record.exists() and target_file.exists() else ""
+        if known != " ".join(arguments) or target_file.stat().st_mtime < max(headers, source.stat().st_mtime):
+            record.unlink(missing_ok=True)
+            subprocess.run(arguments, check=True)
+            record.write_text(" ".join(arguments))
         return target_file
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -164,7 +171,11 @@ def main() -> int:
     if not arguments.compiler:
         parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
     where = (arguments.target, arguments.compiler, arguments.output, arguments.flags)
-    print(program(arguments.program, *where) if arguments.program else shared_library(*where))
+    try:
+        print(program(arguments.program, *where) if arguments.program else shared_library(*where))
+    except subprocess.CalledProcessError as error:
+        print(f"failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        return 1
     return 0
 
 
