@@ -100,12 +100,12 @@ static jintArray JNICALL encode(JNIEnv *env, jclass class, jlong handle, jbyteAr
     jintArray result = NULL;
     jint *tokens = NULL;
     es_status status = ES_ARGUMENT_RANGE;
-    /* Twice when there are more tokens than bytes: one that begins every text, or spaces that fall apart. */
-    for (size_t capacity = length + 1; status == ES_ARGUMENT_RANGE && capacity > count; capacity = count) {
+    /* There can be more tokens than bytes: one that begins every text, or spaces that fall apart. Then count is known. */
+    for (int attempt = 0; attempt < 2 && status == ES_ARGUMENT_RANGE; attempt++) {
+        size_t capacity = count ? count : length + 1;
         free(tokens);
         tokens = malloc(capacity * sizeof *tokens);
         status = tokens ? es_text_encode(text, bytes, length, tokens, capacity, &count) : ES_MEMORY_EXHAUSTED;
-        if (count <= capacity) break;
     }
     es_jni_throw(env, status, es_text_error(text));
     if (!status) result = (*env)->NewIntArray(env, (jsize)count);
