@@ -1,0 +1,112 @@
+"""The package on ARM as users get it: the wheel for 64-bit ARM in an arm64 Python, under qemu.
+
+The first run downloads an arm64 Debian (30 MB) and NumPy; both stay in the user's cache folder.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arm_machine import ROOT
+
+NUMPY = "2.4.6"
+PACKAGES = [f"numpy=={NUMPY}", "pytest==8.4.2", "iniconfig", "packaging", "pluggy", "pygments"]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edge_sparse" / f"arm64-bookworm-{NUMPY}"
+
+
+def run(*words, **options):
+    return subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=600, **options)
+
+
+@pytest.fixture(scope="session")
+def arm_root():
+    """Return a folder with an arm64 Debian's files and one with Python packages; made once."""
+    root, site = CACHE / "root", CACHE / "site"
+    if not (CACHE / "complete").exists():
+        if not shutil.which("mmdebstrap") or os.geteuid() != 0:
+            pytest.skip("an arm64 Python needs mmdebstrap and root: apt-get install mmdebstrap")
+        shutil.rmtree(CACHE, ignore_errors=True)
+        CACHE.mkdir(parents=True)
+        bootstrap = ["mmdebstrap", "--quiet", "--skip=check/qemu", "--arch=arm64", "--variant=extract"]
+        made = run(*bootstrap, "--include=python3,libstdc++6,libgomp1", "bookworm", root)
+        if made.returncode:
+            pytest.skip(f"mmdebstrap could not make an arm64 Debian: {made.stderr[-300:]}")
+        platforms = ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_27_aarch64"]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", *platforms, "--python-version", "311"]
+        run(*pip, "--only-binary=:all:", "--no-deps", "--target", site, *PACKAGES, check=True)
+        (CACHE / "complete").touch()
+    return root, site
+
+
+@pytest.fixture(scope="session")
+def arm_wheel(zig, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    script = ROOT / "kernels_arm" / "build_wheel.py"
+    return Path(run(sys.executable, script, "--target", "aarch64", "-o", folder, check=True).stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def arm_python(arm_root, arm_wheel, qemu, tmp_path_factory):
+    """Return a function that runs an arm64 Python with the wheel installed."""
+    root, site = arm_root
+    installed = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--platform", "manylinux_2_28_aarch64"]
+    run(
+        *pip,
+        "--only-binary=:all:",
+        "--no-deps",
+        "--python-version",
+        "311",
+        "--target",
+        installed,
+        arm_wheel,
+        check=True,
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONHOME": str(root / "usr"),
+        "PYTHONPATH": f"{installed}:{site}",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def call(*arguments, cpu="cortex-a72"):
+        python = root / "usr" / "bin" / "python3.11"
+        return run(qemu, "-L", root, "-cpu", cpu, python, *arguments, env=environment, cwd=ROOT)
+
+    return call
+
+
+def test_the_wheel_says_for_what_it_is(arm_wheel):
+    assert arm_wheel.name.endswith("-py3-none-manylinux_2_28_aarch64.whl")
+    assert arm_wheel.stat().st_size < 1 << 20
+
+
+@pytest.mark.parametrize(("cpu", "words"), [("cortex-a53", "NEON"), ("cortex-a76", "NEON, dot product")])
+def test_the_native_backend_is_the_default(arm_python, cpu, words):
+    script = "from edge_sparse.backends.base import available_backends as a; [print(k, v) for k, v in a().items()]"
+    done = arm_python("-c", script, cpu=cpu)
+    assert done.returncode == 0, done.stderr
+    first, *others = done.stdout.splitlines()
+    assert first.startswith("native")
+    assert f"C kernels, {words}, " in first
+    assert any(line.startswith("numba") and "pip install" in line for line in others)
+
+
+def test_the_runtime_tests_pass(arm_python):
+    files = ["tests/vectors/test_vectors.py", "tests/backends/native"]
+    done = arm_python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "native and not numba", *files)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "failed" not in done.stdout
+    assert np.__version__
+
+
+def test_the_command_line(arm_python):
+    path = ROOT / "tests" / "vectors" / "valid" / "network_chw.egs"
+    done = arm_python("-m", "edge_sparse", "bench", path, "-r", "2", "--warmup", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"backend": "native"' in done.stdout

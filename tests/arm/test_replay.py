@@ -1,0 +1,140 @@
+"""Every valid vector and the shipped models compute the same in every kernel variant, on every processor at hand."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arm_machine import ROOT
+
+from edge_sparse import Session
+from edge_sparse.format.reader import read_model
+
+VALID = sorted((ROOT / "tests" / "vectors" / "valid").glob("*.egs"))
+HOST, ARM = "x86_64-linux-musl", "aarch64-linux-musl"
+#: Target, processor, mask of variants, threads.
+PROCESSORS = {
+    "x86 scalar": (HOST, "", 1, 1),
+    "x86 SSE2": (HOST, "", 3, 2),
+    "x86 AVX2": (HOST, "", 7, 1),
+    "A53 scalar": (ARM, "cortex-a53", 1, 1),
+    "A53 NEON": (ARM, "cortex-a53", 15, 1),
+    "A72 NEON": (ARM, "cortex-a72", 15, 3),
+    "A76 dot product": (ARM, "cortex-a76", 15, 1),
+}
+processors = pytest.mark.parametrize("processor", PROCESSORS)
+
+
+def vectors(path):
+    """Return {plan: [(inputs, outputs), ...]} of a valid vector."""
+    runs = {}
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
+        for name in stored.files:
+            plan, run, side, tensor = name.split("/", 3)
+            pair = runs.setdefault(plan, {}).setdefault(int(run), ({}, {}))
+            pair[side == "out"][tensor] = stored[name]
+    return {plan: [pairs[number] for number in sorted(pairs)] for plan, pairs in runs.items()}
+
+
+def error(found, expected):
+    """Return the error's root mean square over the result's."""
+    expected = expected.astype(np.float64)
+    return np.sqrt(((found - expected) ** 2).mean() / max((expected**2).mean(), 1e-30))
+
+
+@processors
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_valid_vectors(path, processor, programs, tmp_path):
+    target, cpu, variants, threads = PROCESSORS[processor]
+    machine, model = programs(target, cpu), read_model(path)
+    for plan, pairs in vectors(path).items():
+        inputs = [given for given, _ in pairs]
+        results, kernels = machine.replay(model, path, inputs, tmp_path, plan, variants, threads)
+        assert len(kernels) == len(model.plan(plan).steps)
+        for found, (_, expected) in zip(results, pairs, strict=True):
+            for name, value in expected.items():
+                assert found[name].dtype == value.dtype
+                if value.dtype.kind == "f":
+                    assert error(found[name].reshape(value.shape), value) < 1e-5
+                else:
+                    np.testing.assert_array_equal(found[name].reshape(value.shape), value)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Return the shipped pruned digits network as a file, and a picture."""
+    import edge_sparse as es
+
+    sys.path.insert(0, str(ROOT / "examples" / "digits"))
+    try:
+        from model import IMAGE, LABELS, pruned, test_images
+
+        module, inputs = pruned()
+        path = tmp_path_factory.mktemp("digits") / "digits.egs"
+        es.convert(module, inputs, path, labels=LABELS, image=IMAGE)
+        return path, test_images()[0][:3]
+    finally:
+        sys.path.remove(str(ROOT / "examples" / "digits"))
+        sys.modules.pop("model", None)
+
+
+@processors
+def test_the_digits_network(digits, processor, programs, tmp_path):
+    path, images = digits
+    target, cpu, variants, threads = PROCESSORS[processor]
+    model = read_model(path)
+    name = model.plans[0].tensors[model.plans[0].inputs[0]].name
+    runs = [{name: image[None]} for image in images]
+    with Session.from_model(model, backend="reference") as session:
+        expected = [session.run(inputs) for inputs in runs]
+    results, kernels = programs(target, cpu).replay(model, path, runs, tmp_path, "", variants, threads)
+    for found, wanted in zip(results, expected, strict=True):
+        for output, value in wanted.items():
+            assert error(found[output], value) < 1e-5
+    if processor == "A53 NEON":
+        assert any("vector" in kernel or "neon" in kernel or "gs" in kernel for kernel in kernels)
+
+
+@pytest.fixture(scope="module")
+def shakespeare(tmp_path_factory):
+    """Return a function that converts the shipped language model and returns the file."""
+    from edge_sparse.converters.decoder.convert import convert_decoder
+
+    folder = tmp_path_factory.mktemp("shakespeare")
+
+    def of(dtype) -> Path:
+        path = folder / f"{dtype}.egs"
+        if not path.exists():
+            convert_decoder(ROOT / "examples" / "shakespeare" / "model", path, dtype=dtype, perplexity=False)
+        return path
+
+    return of
+
+
+@pytest.mark.parametrize("dtype", ["f32", "s8", "s4"])
+@processors
+def test_the_shakespeare_model(dtype, processor, shakespeare, programs, tmp_path):
+    path = shakespeare(dtype)
+    target, cpu, variants, threads = PROCESSORS[processor]
+    model = read_model(path)
+    runs, position = [], 0
+    for tokens in ([1, 20, 300, 4, 55], [7], [77]):
+        runs.append(_decode_inputs(model, tokens, position))
+        position += len(tokens)
+    with Session.from_model(model, backend="reference") as session:
+        expected = [session.run(inputs) for inputs in runs]
+    results, kernels = programs(target, cpu).replay(model, path, runs, tmp_path, "", variants, threads)
+    for found, wanted in zip(results, expected, strict=True):
+        for output, value in wanted.items():
+            assert error(found[output].reshape(value.shape), value) < (1e-5 if dtype == "f32" else 1e-3)
+    if processor == "A76 dot product" and dtype != "f32":
+        assert any("dot" in kernel for kernel in kernels)
+
+
+def _decode_inputs(model, tokens, position):
+    """Return the inputs of a run: token ids for the symbolic one, the position for the other."""
+    plan = model.plans[0]
+    ports = [plan.tensors[number] for number in plan.inputs]
+    assert len(ports) == 2
+    values = {True: np.array(tokens, np.int32), False: np.array([position], np.int32)}
+    return {port.name: values[port.symbol_axis == 0] for port in ports}
