@@ -62,7 +62,7 @@ class Session:
         ----------
         model : Model
             May be shared by sessions in many threads.
-        backend : {"auto", "numba", "reference"}
+        backend : {"auto", "numba", "native", "reference"}
             "auto" takes the fastest of this machine.
         threads : int, optional
             1 by default. Results do not depend on it.

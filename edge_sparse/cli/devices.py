@@ -25,6 +25,7 @@ examples:
 #: Environment variables that change behaviour, and how.
 VARIABLES = {
     "EDGE_SPARSE_CACHE_DIR": "folder of compiled kernels; 'off' compiles anew in every process",
+    "EDGE_SPARSE_LIBRARY": "another file of the C library than the installed one",
     "XDG_CACHE_HOME": "parent of the cache folder when the variable above is not set",
     "NUMBA_CPU_NAME": "processor to compile for, in LLVM's words (default: this one)",
     "NUMBA_CPU_FEATURES": "its features, in LLVM's words, for example +avx2,+fma",

@@ -43,7 +43,7 @@ def add_attention_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--context", type=int, metavar="N", help="tokens that fit (default: as the file says)")
     parser.add_argument("-t", "--threads", type=int, default=1, metavar="N", help="threads (default: 1)")
     parser.add_argument(
-        "--backend", default="auto", help="auto (the fastest), numba, or reference (NumPy, slow, the oracle)"
+        "--backend", default="auto", help="auto (the fastest), numba, native (C), or reference (NumPy, slow)"
     )
 
 

@@ -37,7 +37,7 @@ Without -o, shape and range of the outputs are printed. An output file is never 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every command that makes a session offers."""
     parser.add_argument(
-        "--backend", default="auto", help="auto (the fastest), numba, or reference (NumPy, slow, the oracle)"
+        "--backend", default="auto", help="auto (the fastest), numba, native (C), or reference (NumPy, slow)"
     )
     parser.add_argument("--plan", default="", metavar="NAME", help="plan of the file (default: the first)")
 

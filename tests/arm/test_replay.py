@@ -1,8 +1,5 @@
 """Every valid vector and the shipped models compute the same in every kernel variant, on every processor at hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from arm_machine import ROOT
@@ -60,24 +57,6 @@ def test_valid_vectors(path, processor, programs, tmp_path):
                     np.testing.assert_array_equal(found[name].reshape(value.shape), value)
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    """Return the shipped pruned digits network as a file, and a picture."""
-    import edge_sparse as es
-
-    sys.path.insert(0, str(ROOT / "examples" / "digits"))
-    try:
-        from model import IMAGE, LABELS, pruned, test_images
-
-        module, inputs = pruned()
-        path = tmp_path_factory.mktemp("digits") / "digits.egs"
-        es.convert(module, inputs, path, labels=LABELS, image=IMAGE)
-        return path, test_images()[0][:3]
-    finally:
-        sys.path.remove(str(ROOT / "examples" / "digits"))
-        sys.modules.pop("model", None)
-
-
 @processors
 def test_the_digits_network(digits, processor, programs, tmp_path):
     path, images = digits
@@ -93,22 +72,6 @@ def test_the_digits_network(digits, processor, programs, tmp_path):
             assert error(found[output], value) < 1e-5
     if processor == "A53 NEON":
         assert any("vector" in kernel or "neon" in kernel or "gs" in kernel for kernel in kernels)
-
-
-@pytest.fixture(scope="module")
-def shakespeare(tmp_path_factory):
-    """Return a function that converts the shipped language model and returns the file."""
-    from edge_sparse.converters.decoder.convert import convert_decoder
-
-    folder = tmp_path_factory.mktemp("shakespeare")
-
-    def of(dtype) -> Path:
-        path = folder / f"{dtype}.egs"
-        if not path.exists():
-            convert_decoder(ROOT / "examples" / "shakespeare" / "model", path, dtype=dtype, perplexity=False)
-        return path
-
-    return of
 
 
 @pytest.mark.parametrize("dtype", ["f32", "s8", "s4"])
