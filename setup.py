@@ -28,6 +28,7 @@ class BuildWithLibrary(build_py):
     """Puts the C library beside the modules; an installation without a compiler goes on without it."""
 
     def run(self):
+        """Copy the modules, then compile."""
         super().run()
         # A source checkout builds its own: make native.
         if self.editable_mode:
@@ -55,6 +56,7 @@ class PlatformWheel(bdist_wheel):
     """One wheel per machine and for every Python: the library is called through ctypes."""
 
     def get_tag(self):
+        """Return py3-none-any only for a wheel without the library."""
         package = Path(self.bdist_dir) / "edge_sparse" / "backends" / "native"
         if not list(package.glob("libedge_sparse.*")):
             return ("py3", "none", "any")
