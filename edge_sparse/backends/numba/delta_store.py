@@ -167,6 +167,8 @@ class DeltaStoreKernel:
         def copy(first: Any, lanes: int) -> None:
             value = k.load(k.at(source, first), lanes)
             if self.values is DType.F16:
+                value = k.clamp_below(value, k.splat(-_LARGEST_HALF, lanes))
+                value = k.clamp_above(value, k.splat(_LARGEST_HALF, lanes))
                 store_halves(k, value, k.at(target, first), lanes)
             else:
                 k.store(value, k.at(target, first), lanes)

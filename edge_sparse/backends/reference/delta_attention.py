@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from edge_sparse.backends.reference.memory import Memory
 from edge_sparse.errors import InputError
-from edge_sparse.plan import Model, Step, Tensor
+from edge_sparse.plan import DType, Model, Step, Tensor
 
 __all__ = ["delta_attention"]
 
 Array = npt.NDArray[Any]
 #: Rows of ``marks`` before those of tokens: the head's own numbers, then the end of no changes, which is 0.
 _HEADER = 2
+_LARGEST_F16 = np.float32(65504)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,10 @@ def delta_attention(
     tokens = len(queries)
     first, window = (int(number) for number in memory.view(position).reshape(-1))
     _check(first, tokens, window, v_cache.shape[0], exact_keys.shape[0] - 1 - sinks)
-    memory.view(v_cache)[first : first + tokens] = memory.view(v)
+    rows = memory.view(v)
+    if v_cache.dtype is DType.F16:
+        rows = rows.clip(-_LARGEST_F16, _LARGEST_F16)
+    memory.view(v_cache)[first : first + tokens] = rows
     values = memory.view(v_cache)[: first + tokens].astype(np.float64).reshape(-1, kv_heads, width)
     result = np.empty_like(queries)
     for shared in range(kv_heads):
