@@ -7,7 +7,7 @@
 #include "expand_values.h"
 #include "kernel.h"
 
-/* One strip. Offsets are elements of x, counted from the place of the output pixel; one more than count can be read. */
+/* One strip. Offsets are elements of x, counted from the place of the output pixel. */
 typedef struct es_strip {
     const void *values; /* [count][group], floats or halves */
     const int32_t *offsets;
@@ -109,7 +109,7 @@ static inline es_operand_places es_place_operands(const es_launch *launch, size_
     const es_matrix *matrix = es_matrix_of(launch);
     uint64_t columns = es_keeps_all(matrix) ? matrix->columns : matrix->starts[matrix->strips];
     uint64_t sizes[] = {head_bytes, matrix->strips * (uint64_t)sizeof(es_strip), (wanted + 1) * (uint64_t)4,
-                        launch->in[1] ? matrix->rows * (uint64_t)4 : 0, (columns + 1) * 4,
+                        launch->in[1] ? matrix->rows * (uint64_t)4 : 0, columns * 4,
                         es_expanded_weights(launch) * 4};
     uint64_t places[7] = {0};
     for (int part = 0; part < 6; part++) places[part + 1] = (places[part] + sizes[part] + 63) / 64 * 64;
@@ -161,7 +161,6 @@ static inline void es_prepare_operands(const es_launch *launch, size_t head_byte
             if (!keeps_all || !number_of_strip) {
                 int32_t *end = es_offsets_of_strip(launch, number_of_strip, offsets);
                 if (!keeps_all) offsets = end;
-                *end = 0;
             }
             strip->values = expands ? (const void *)expanded : matrix->values + matrix->value_starts[number_of_strip];
             if (!expands) continue;
