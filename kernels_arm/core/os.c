@@ -192,3 +192,18 @@ uint32_t es_detect_variants(void)
 #endif
     return variants;
 }
+
+bool es_detect_crc(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("pclmul");
+#elif defined(__linux__) && defined(__aarch64__)
+    enum { HAS_CRC32 = 1 << 7 }; /* HWCAP_CRC32 */
+    return (getauxval(AT_HWCAP) & HAS_CRC32) != 0;
+#elif defined(__APPLE__) && defined(__aarch64__)
+    return true;
+#else
+    return false;
+#endif
+}

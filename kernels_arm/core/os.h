@@ -24,6 +24,8 @@ extern const es_allocator es_default_allocator;
 uint64_t es_nanoseconds(void);
 /* What the operating system says of the CPU: a mask of ES_VARIANT_*. */
 uint32_t es_detect_variants(void);
+/* Whether the CPU has the instructions of crc32_x86.c or crc32_arm.c. */
+bool es_detect_crc(void);
 
 /* A pool of threads that wait for es_pool_run. The pool lies in memory of es_pool_bytes that the caller owns. */
 typedef struct es_pool es_pool;
