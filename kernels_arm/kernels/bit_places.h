@@ -1,0 +1,73 @@
+/* The places of the bits of every byte of a bitmap, the lowest first, 255 after the last; and how many there are. */
+#ifndef ES_BIT_PLACES_H
+#define ES_BIT_PLACES_H
+
+#include <stdint.h>
+
+static const uint64_t es_bit_places[256] = {
+    0xffffffffffffffff, 0xffffffffffffff00, 0xffffffffffffff01, 0xffffffffffff0100, 0xffffffffffffff02,
+    0xffffffffffff0200, 0xffffffffffff0201, 0xffffffffff020100, 0xffffffffffffff03, 0xffffffffffff0300,
+    0xffffffffffff0301, 0xffffffffff030100, 0xffffffffffff0302, 0xffffffffff030200, 0xffffffffff030201,
+    0xffffffff03020100, 0xffffffffffffff04, 0xffffffffffff0400, 0xffffffffffff0401, 0xffffffffff040100,
+    0xffffffffffff0402, 0xffffffffff040200, 0xffffffffff040201, 0xffffffff04020100, 0xffffffffffff0403,
+    0xffffffffff040300, 0xffffffffff040301, 0xffffffff04030100, 0xffffffffff040302, 0xffffffff04030200,
+    0xffffffff04030201, 0xffffff0403020100, 0xffffffffffffff05, 0xffffffffffff0500, 0xffffffffffff0501,
+    0xffffffffff050100, 0xffffffffffff0502, 0xffffffffff050200, 0xffffffffff050201, 0xffffffff05020100,
+    0xffffffffffff0503, 0xffffffffff050300, 0xffffffffff050301, 0xffffffff05030100, 0xffffffffff050302,
+    0xffffffff05030200, 0xffffffff05030201, 0xffffff0503020100, 0xffffffffffff0504, 0xffffffffff050400,
+    0xffffffffff050401, 0xffffffff05040100, 0xffffffffff050402, 0xffffffff05040200, 0xffffffff05040201,
+    0xffffff0504020100, 0xffffffffff050403, 0xffffffff05040300, 0xffffffff05040301, 0xffffff0504030100,
+    0xffffffff05040302, 0xffffff0504030200, 0xffffff0504030201, 0xffff050403020100, 0xffffffffffffff06,
+    0xffffffffffff0600, 0xffffffffffff0601, 0xffffffffff060100, 0xffffffffffff0602, 0xffffffffff060200,
+    0xffffffffff060201, 0xffffffff06020100, 0xffffffffffff0603, 0xffffffffff060300, 0xffffffffff060301,
+    0xffffffff06030100, 0xffffffffff060302, 0xffffffff06030200, 0xffffffff06030201, 0xffffff0603020100,
+    0xffffffffffff0604, 0xffffffffff060400, 0xffffffffff060401, 0xffffffff06040100, 0xffffffffff060402,
+    0xffffffff06040200, 0xffffffff06040201, 0xffffff0604020100, 0xffffffffff060403, 0xffffffff06040300,
+    0xffffffff06040301, 0xffffff0604030100, 0xffffffff06040302, 0xffffff0604030200, 0xffffff0604030201,
+    0xffff060403020100, 0xffffffffffff0605, 0xffffffffff060500, 0xffffffffff060501, 0xffffffff06050100,
+    0xffffffffff060502, 0xffffffff06050200, 0xffffffff06050201, 0xffffff0605020100, 0xffffffffff060503,
+    0xffffffff06050300, 0xffffffff06050301, 0xffffff0605030100, 0xffffffff06050302, 0xffffff0605030200,
+    0xffffff0605030201, 0xffff060503020100, 0xffffffffff060504, 0xffffffff06050400, 0xffffffff06050401,
+    0xffffff0605040100, 0xffffffff06050402, 0xffffff0605040200, 0xffffff0605040201, 0xffff060504020100,
+    0xffffffff06050403, 0xffffff0605040300, 0xffffff0605040301, 0xffff060504030100, 0xffffff0605040302,
+    0xffff060504030200, 0xffff060504030201, 0xff06050403020100, 0xffffffffffffff07, 0xffffffffffff0700,
+    0xffffffffffff0701, 0xffffffffff070100, 0xffffffffffff0702, 0xffffffffff070200, 0xffffffffff070201,
+    0xffffffff07020100, 0xffffffffffff0703, 0xffffffffff070300, 0xffffffffff070301, 0xffffffff07030100,
+    0xffffffffff070302, 0xffffffff07030200, 0xffffffff07030201, 0xffffff0703020100, 0xffffffffffff0704,
+    0xffffffffff070400, 0xffffffffff070401, 0xffffffff07040100, 0xffffffffff070402, 0xffffffff07040200,
+    0xffffffff07040201, 0xffffff0704020100, 0xffffffffff070403, 0xffffffff07040300, 0xffffffff07040301,
+    0xffffff0704030100, 0xffffffff07040302, 0xffffff0704030200, 0xffffff0704030201, 0xffff070403020100,
+    0xffffffffffff0705, 0xffffffffff070500, 0xffffffffff070501, 0xffffffff07050100, 0xffffffffff070502,
+    0xffffffff07050200, 0xffffffff07050201, 0xffffff0705020100, 0xffffffffff070503, 0xffffffff07050300,
+    0xffffffff07050301, 0xffffff0705030100, 0xffffffff07050302, 0xffffff0705030200, 0xffffff0705030201,
+    0xffff070503020100, 0xffffffffff070504, 0xffffffff07050400, 0xffffffff07050401, 0xffffff0705040100,
+    0xffffffff07050402, 0xffffff0705040200, 0xffffff0705040201, 0xffff070504020100, 0xffffffff07050403,
+    0xffffff0705040300, 0xffffff0705040301, 0xffff070504030100, 0xffffff0705040302, 0xffff070504030200,
+    0xffff070504030201, 0xff07050403020100, 0xffffffffffff0706, 0xffffffffff070600, 0xffffffffff070601,
+    0xffffffff07060100, 0xffffffffff070602, 0xffffffff07060200, 0xffffffff07060201, 0xffffff0706020100,
+    0xffffffffff070603, 0xffffffff07060300, 0xffffffff07060301, 0xffffff0706030100, 0xffffffff07060302,
+    0xffffff0706030200, 0xffffff0706030201, 0xffff070603020100, 0xffffffffff070604, 0xffffffff07060400,
+    0xffffffff07060401, 0xffffff0706040100, 0xffffffff07060402, 0xffffff0706040200, 0xffffff0706040201,
+    0xffff070604020100, 0xffffffff07060403, 0xffffff0706040300, 0xffffff0706040301, 0xffff070604030100,
+    0xffffff0706040302, 0xffff070604030200, 0xffff070604030201, 0xff07060403020100, 0xffffffffff070605,
+    0xffffffff07060500, 0xffffffff07060501, 0xffffff0706050100, 0xffffffff07060502, 0xffffff0706050200,
+    0xffffff0706050201, 0xffff070605020100, 0xffffffff07060503, 0xffffff0706050300, 0xffffff0706050301,
+    0xffff070605030100, 0xffffff0706050302, 0xffff070605030200, 0xffff070605030201, 0xff07060503020100,
+    0xffffffff07060504, 0xffffff0706050400, 0xffffff0706050401, 0xffff070605040100, 0xffffff0706050402,
+    0xffff070605040200, 0xffff070605040201, 0xff07060504020100, 0xffffff0706050403, 0xffff070605040300,
+    0xffff070605040301, 0xff07060504030100, 0xffff070605040302, 0xff07060504030200, 0xff07060504030201,
+    0x0706050403020100,
+};
+
+static const uint8_t es_bit_counts[256] = {
+    0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5,
+    1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5, 2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6,
+    1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5, 2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6,
+    2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6, 3, 4, 4, 5, 4, 5, 5, 6, 4, 5, 5, 6, 5, 6, 6, 7,
+    1, 2, 2, 3, 2, 3, 3, 4, 2, 3, 3, 4, 3, 4, 4, 5, 2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6,
+    2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6, 3, 4, 4, 5, 4, 5, 5, 6, 4, 5, 5, 6, 5, 6, 6, 7,
+    2, 3, 3, 4, 3, 4, 4, 5, 3, 4, 4, 5, 4, 5, 5, 6, 3, 4, 4, 5, 4, 5, 5, 6, 4, 5, 5, 6, 5, 6, 6, 7,
+    3, 4, 4, 5, 4, 5, 5, 6, 4, 5, 5, 6, 5, 6, 6, 7, 4, 5, 5, 6, 5, 6, 6, 7, 5, 6, 6, 7, 6, 7, 7, 8,
+};
+
+#endif

@@ -1,0 +1,41 @@
+/* Integer products: vectors of ES_LANES rows x 4 columns, bytes of x that all rows share, exact sums of rows.
+ *
+ * Weights are unsigned and at most 15, or s8 where is_signed (a constant of the caller) is set; x is -127 to 127.
+ * es_products overflows soon: after ES_TILE_LIMIT_* tiles it must be added to es_sums, which holds the products of 65536
+ * columns. Where the machine needs no such care the limit is out of reach. */
+#ifndef ES_INTEGER_H
+#define ES_INTEGER_H
+
+#include <stdbool.h>
+
+#include "vec.h"
+
+/* Columns whose products a 32-bit sum holds: 128 * 127 * 65536 < 2^31. */
+enum { ES_EXACT_COLUMNS = 65536, ES_NO_TILE_LIMIT = ES_EXACT_COLUMNS / 4 };
+
+#if defined(ES_VEC_AVX2_H)
+#include "integer_avx2.h"
+#elif defined(ES_VEC_NEON_H) && defined(__ARM_FEATURE_DOTPROD)
+#include "integer_dotprod.h"
+#elif defined(ES_VEC_NEON_H)
+#include "integer_neon.h"
+#elif defined(ES_VEC_SSE_H)
+#include "integer_sse.h"
+#elif defined(ES_VEC_SIMD128_H)
+#include "integer_simd128.h"
+#else
+#include "integer_scalar.h"
+#endif
+
+/* Without an instruction that picks bytes by number: one by one, lowest bit first. */
+#ifndef ES_PICKS_BYTES
+static inline void es_pick_bytes(int8_t *to, const int8_t *from, uint64_t order)
+{
+    for (int i = 0; i < 8; i++) {
+        unsigned place = (unsigned)(order >> (8 * i)) & 255u;
+        to[i] = place < 8 ? from[place] : 0;
+    }
+}
+#endif
+
+#endif
