@@ -46,4 +46,22 @@ static inline void es_zero_border(const es_tensor *image, float *origin)
     es_zero_border_rows(image, origin, 0, (int64_t)image->shape[2]);
 }
 
+/* A phase of its own, for kernels whose units are not planes: units are planes (CHW) or images (NHWC) of y. */
+static inline int64_t es_border_units(const es_launch *launch)
+{
+    const es_tensor *y = launch->out;
+    if (y->layout == ES_ROW_MAJOR || !es_has_border(y)) return 0;
+    return (int64_t)(y->layout == ES_CHW ? y->shape[0] * y->shape[1] : y->shape[0]);
+}
+
+static inline void es_border_run(const es_launch *launch, int64_t begin, int64_t end)
+{
+    const es_tensor *y = launch->out;
+    int64_t channels = y->layout == ES_CHW ? (int64_t)y->shape[1] : 1;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t at = unit / channels * (int64_t)y->strides[0] + unit % channels * (int64_t)y->strides[1];
+        es_zero_border(y, (float *)(void *)launch->out_data + at);
+    }
+}
+
 #endif

@@ -1,4 +1,274 @@
-#include "kernel.h"
-#include "vec.h"
+/* Steps that only move numbers: COPY, PHASE_SPLIT, PAD and TAKE_LAST. */
+#include "axes.h"
+#include "border.h"
+#include "constants.h"
 
-ES_FAMILY(movement) = {NULL};
+enum { X, Y };
+
+static void copy_strided(const float *from, int64_t from_step, float *to, int64_t to_step, int64_t count)
+{
+    if (from_step == 1 && to_step == 1) {
+        memcpy(to, from, (size_t)count * sizeof(float));
+        return;
+    }
+    for (int64_t at = 0; at < count; at++) to[at * to_step] = from[at * from_step];
+}
+
+static void fill_strided(float *to, int64_t step, int64_t count, float value)
+{
+    for (int64_t at = 0; at < count; at++) to[at * step] = value;
+}
+
+/* ---- COPY ------------------------------------------------------------------------------------------------------ */
+
+/* The axes of x and y, from the first on, cut into common ones. False where they do not nest, like 2 x 3 and 3 x 2. */
+static bool common_axes(const es_tensor *x, const es_tensor *y, uint32_t first, es_axes *axes)
+{
+    es_axes inward = {.count = 0};
+    int i = (int)x->rank - 1, j = (int)y->rank - 1, stop = (int)first;
+    int64_t left = 1, right = 1, left_step = 0, right_step = 0;
+    for (;;) {
+        while (left == 1 && i >= stop) left = (int64_t)x->shape[i], left_step = (int64_t)x->strides[i--];
+        while (right == 1 && j >= stop) right = (int64_t)y->shape[j], right_step = (int64_t)y->strides[j--];
+        if (left == 1 || right == 1) break;
+        int64_t length = left < right ? left : right;
+        if (left % length || right % length) return false;
+        es_add_axis(&inward, length, left_step, right_step, 0);
+        left /= length, left_step *= length;
+        right /= length, right_step *= length;
+    }
+    for (int axis = inward.count - 1; axis >= 0; axis--)
+        es_add_axis(axes, inward.length[axis], inward.stride[axis][X], inward.stride[axis][Y], 0);
+    return true;
+}
+
+/* Bring the axis along which y is written densest to the end; the first `fixed` stay. */
+static void sort_axes(es_axes *axes, int fixed)
+{
+    int best = axes->count - 1;
+    for (int axis = fixed; axis < axes->count; axis++)
+        if (axes->stride[axis][Y] < axes->stride[best][Y]) best = axis;
+    for (int axis = best; axis + 1 < axes->count; axis++) {
+        int64_t length = axes->length[axis], stride[ES_WALKED];
+        memcpy(stride, axes->stride[axis], sizeof stride);
+        axes->length[axis] = axes->length[axis + 1];
+        memcpy(axes->stride[axis], axes->stride[axis + 1], sizeof stride);
+        axes->length[axis + 1] = length;
+        memcpy(axes->stride[axis + 1], stride, sizeof stride);
+    }
+}
+
+/* Rows of a copy: units are rows, or elements where axes do not nest. */
+static bool copy_axes(const es_launch *launch, es_axes *axes)
+{
+    const es_tensor *x = launch->in[0], *y = launch->out;
+    bool symbolic = y->symbol_axis == 0;
+    axes->count = 0;
+    if (symbolic) es_add_axis(axes, launch->tokens, (int64_t)x->strides[0], (int64_t)y->strides[0], 0);
+    int fixed = axes->count;
+    if (!common_axes(x, y, symbolic, axes)) return false;
+    if (axes->count > fixed) sort_axes(axes, fixed);
+    es_merge_axes(axes);
+    return true;
+}
+
+static int64_t elements(const es_launch *launch)
+{
+    const es_tensor *y = launch->out;
+    int64_t size = (int64_t)es_tensor_size(y);
+    return y->symbol_axis == 0 ? size / (int64_t)y->shape[0] * launch->tokens : size;
+}
+
+static int64_t copy_units(const es_launch *launch, int phase)
+{
+    if (phase == 1) return es_border_units(launch);
+    es_axes axes;
+    if (!copy_axes(launch, &axes)) return elements(launch);
+    int64_t stride[ES_WALKED];
+    es_pop_axis(&axes, stride);
+    return es_axes_size(&axes);
+}
+
+static es_axes own_axes(const es_tensor *tensor)
+{
+    es_axes axes = {.count = 0};
+    for (uint32_t axis = 0; axis < tensor->rank; axis++)
+        es_add_axis(&axes, (int64_t)tensor->shape[axis], (int64_t)tensor->strides[axis], 0, 0);
+    return axes;
+}
+
+static void copy_elements(const es_launch *launch, int64_t begin, int64_t end)
+{
+    es_axes x = own_axes(launch->in[0]), y = own_axes(launch->out);
+    es_walk from = es_walk_to(&x, begin), to = es_walk_to(&y, begin);
+    for (int64_t at = begin; at < end; at++) {
+        ((float *)(void *)launch->out_data)[to.offset[0]] =
+            es_float_at(launch->in[0], launch->in_data[0], from.offset[0]);
+        es_walk_on(&from);
+        es_walk_on(&to);
+    }
+}
+
+static void copy_run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
+{
+    (void)thread_scratch;
+    if (phase == 1) {
+        es_border_run(launch, begin, end);
+        return;
+    }
+    es_axes axes;
+    if (!copy_axes(launch, &axes)) {
+        copy_elements(launch, begin, end);
+        return;
+    }
+    int64_t stride[ES_WALKED], count = es_pop_axis(&axes, stride);
+    es_walk walk = es_walk_to(&axes, begin);
+    for (int64_t unit = begin; unit < end; unit++, es_walk_on(&walk)) {
+        float *to = (float *)(void *)launch->out_data + walk.offset[Y];
+        if (!es_is_half(launch->in[0])) {
+            const float *from = (const float *)(void *)launch->in_data[0] + walk.offset[X];
+            copy_strided(from, stride[X], to, stride[Y], count);
+            continue;
+        }
+        for (int64_t at = 0; at < count; at++)
+            to[at * stride[Y]] = es_float_at(launch->in[0], launch->in_data[0], walk.offset[X] + at * stride[X]);
+    }
+}
+
+/* ---- PHASE_SPLIT ----------------------------------------------------------------------------------------------- */
+
+/* Columns with even and with odd numbers of a row that has both in neighbours. */
+static void split_row(const float *x, float *even, float *odd, int64_t width)
+{
+    int64_t at = 0;
+    for (; 2 * (at + ES_LANES) <= width; at += ES_LANES) {
+        es_f32 evens, odds;
+        es_load_even_odd(x + 2 * at, &evens, &odds);
+        es_store(even + at, evens);
+        es_store(odd + at, odds);
+    }
+    for (; at < width / 2; at++) {
+        even[at] = x[2 * at];
+        odd[at] = x[2 * at + 1];
+    }
+    if (width % 2) {
+        even[at] = x[2 * at];
+        odd[at] = 0;
+    }
+}
+
+/* Units are (image, row phase, channel). */
+static int64_t split_units(const es_launch *launch, int phase)
+{
+    if (phase == 1) return es_border_units(launch);
+    return (int64_t)(launch->in[0]->shape[0] * launch->in[0]->shape[1]) * es_word(launch, 0);
+}
+
+static void split_run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
+{
+    (void)thread_scratch;
+    if (phase == 1) {
+        es_border_run(launch, begin, end);
+        return;
+    }
+    const es_tensor *x = launch->in[0], *y = launch->out;
+    int64_t stride_h = es_word(launch, 0), stride_w = es_word(launch, 1), channels = (int64_t)x->shape[1];
+    int64_t height = (int64_t)x->shape[2], width = (int64_t)x->shape[3];
+    int64_t rows = (int64_t)y->shape[2], columns = (int64_t)y->shape[3];
+    int64_t x_pixel = (int64_t)x->strides[3], y_pixel = (int64_t)y->strides[3], plane = (int64_t)y->strides[1];
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t image = unit / (stride_h * channels), row_phase = unit / channels % stride_h, channel = unit % channels;
+        const float *from = (const float *)(void *)launch->in_data[0] + image * (int64_t)x->strides[0] +
+                            channel * (int64_t)x->strides[1];
+        float *to = (float *)(void *)launch->out_data + image * (int64_t)y->strides[0] +
+                    (row_phase * stride_w * channels + channel) * plane;
+        for (int64_t i = 0; i < rows; i++) {
+            int64_t source = i * stride_h + row_phase;
+            const float *line = from + (source < height ? source : 0) * (int64_t)x->strides[2];
+            float *row = to + i * (int64_t)y->strides[2];
+            if (source < height && stride_w == 2 && x_pixel == 1 && y_pixel == 1) {
+                split_row(line, row, row + channels * plane, width);
+                continue;
+            }
+            for (int64_t column_phase = 0; column_phase < stride_w; column_phase++, row += channels * plane) {
+                int64_t inside = source < height ? (width - column_phase + stride_w - 1) / stride_w : 0;
+                copy_strided(line + column_phase * x_pixel, stride_w * x_pixel, row, y_pixel, inside);
+                fill_strided(row + inside * y_pixel, y_pixel, columns - inside, 0.0f);
+            }
+        }
+    }
+}
+
+/* ---- PAD ------------------------------------------------------------------------------------------------------- */
+
+/* Units are (image, channel). */
+static int64_t pad_units(const es_launch *launch, int phase)
+{
+    if (phase == 1) return es_border_units(launch);
+    return (int64_t)(launch->in[0]->shape[0] * launch->in[0]->shape[1]);
+}
+
+static void pad_run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
+{
+    (void)thread_scratch;
+    if (phase == 1) {
+        es_border_run(launch, begin, end);
+        return;
+    }
+    const es_tensor *x = launch->in[0], *y = launch->out;
+    int64_t top = es_word(launch, 0), left = es_word(launch, 1), channels = (int64_t)x->shape[1];
+    int64_t height = (int64_t)x->shape[2], width = (int64_t)x->shape[3];
+    int64_t rows = (int64_t)y->shape[2], columns = (int64_t)y->shape[3], pixel = (int64_t)y->strides[3];
+    float value = es_word_float(launch->step->words[2]);
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t image = unit / channels, channel = unit % channels;
+        const float *from = (const float *)(void *)launch->in_data[0] + image * (int64_t)x->strides[0] +
+                            channel * (int64_t)x->strides[1];
+        float *to = (float *)(void *)launch->out_data + image * (int64_t)y->strides[0] +
+                    channel * (int64_t)y->strides[1];
+        for (int64_t i = 0; i < rows; i++, to += y->strides[2]) {
+            if (i < top || i >= top + height) {
+                fill_strided(to, pixel, columns, value);
+                continue;
+            }
+            fill_strided(to, pixel, left, value);
+            copy_strided(from + (i - top) * (int64_t)x->strides[2], (int64_t)x->strides[3], to + left * pixel, pixel,
+                         width);
+            fill_strided(to + (left + width) * pixel, pixel, columns - left - width, value);
+        }
+    }
+}
+
+/* ---- TAKE_LAST ------------------------------------------------------------------------------------------------- */
+
+static int64_t last_units(const es_launch *launch, int phase)
+{
+    (void)launch, (void)phase;
+    return 1;
+}
+
+static void last_run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
+{
+    (void)phase, (void)begin, (void)end, (void)thread_scratch;
+    const es_tensor *x = launch->in[0];
+    int64_t first = (es_rows(launch, x) - 1) * (int64_t)x->strides[0], width = (int64_t)x->shape[1];
+    float *to = (float *)(void *)launch->out_data;
+    const float *from = es_floats_at(x, launch->in_data[0], first, width, to);
+    if (from != to) memcpy(to, from, (size_t)width * sizeof(float));
+}
+
+static bool accepts(const es_launch *launch)
+{
+    (void)launch;
+    return true;
+}
+
+#define MOVEMENT(op_, name_, phases_, units_, run_)                                                        \
+    {.name = ES_KERNEL_NAME(name_), .op = op_, .variant = ES_THIS_VARIANT, .accepts = accepts, .phases = phases_, \
+     .units = units_, .run = run_}
+static const es_kernel copy = MOVEMENT(ES_COPY, "copy_f32", 2, copy_units, copy_run);
+static const es_kernel phase_split = MOVEMENT(ES_PHASE_SPLIT, "phase_split_f32", 2, split_units, split_run);
+static const es_kernel pad = MOVEMENT(ES_PAD, "pad_f32", 2, pad_units, pad_run);
+static const es_kernel take_last = MOVEMENT(ES_TAKE_LAST, "take_last_f32", 1, last_units, last_run);
+
+ES_FAMILY(movement) = {&copy, &phase_split, &pad, &take_last, NULL};

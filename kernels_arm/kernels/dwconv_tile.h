@@ -1,0 +1,152 @@
+/* The register tile of a depthwise convolution in CHW: ROWS x VECTORS vectors of pixels of one plane. An input row is
+ * loaded once for all the output rows that it reaches. Everything in capitals is a constant where the tile is used. */
+#ifndef ES_DWCONV_TILE_H
+#define ES_DWCONV_TILE_H
+
+#include "vec.h"
+
+enum { ES_MAX_DWCONV_TAPS = 25, ES_MAX_DWCONV_KERNEL = 5, ES_DWCONV_ROWS = 4 };
+
+/* A plane's weights in registers: four to a register on NEON, whose multiply-add picks a lane; spread elsewhere. */
+#if defined(ES_VEC_NEON_H)
+enum { ES_DWCONV_VECTORS = 4 };
+typedef struct es_taps { es_f32 quad[(ES_MAX_DWCONV_TAPS + 3) / 4]; } es_taps;
+ES_INLINE es_f32 es_fma_tap(es_f32 x, const es_taps *taps, int tap, es_f32 sum)
+{
+    return vfmaq_n_f32(sum, x, taps->quad[tap / 4][tap % 4]);
+}
+#else
+enum { ES_DWCONV_VECTORS = 2 };
+typedef struct es_taps { es_f32 spread[ES_MAX_DWCONV_TAPS]; } es_taps;
+ES_INLINE es_f32 es_fma_tap(es_f32 x, const es_taps *taps, int tap, es_f32 sum)
+{
+    return es_fma(x, taps->spread[tap], sum);
+}
+#endif
+
+static inline void es_set_taps(es_taps *taps, const float *weights, int count)
+{
+#if defined(ES_VEC_NEON_H)
+    for (int tap = 0; tap < count; tap += 4)
+        taps->quad[tap / 4] = es_load_first(weights + tap, count - tap < 4 ? count - tap : 4);
+#else
+    for (int tap = 0; tap < count; tap++) taps->spread[tap] = es_splat(weights[tap]);
+#endif
+}
+
+/* Neighbouring vectors; NEON loads up to four with one instruction, at any address. */
+ES_INLINE void es_load_vectors(es_f32 *to, const float *from, const int VECTORS)
+{
+#if defined(ES_VEC_NEON_H)
+    if (VECTORS == 4) {
+        float32x4x4_t all = vld1q_f32_x4(from);
+        to[0] = all.val[0], to[1] = all.val[1], to[2] = all.val[2], to[3] = all.val[3];
+        return;
+    }
+    if (VECTORS == 2) {
+        float32x4x2_t both = vld1q_f32_x2(from);
+        to[0] = both.val[0], to[1] = both.val[1];
+        return;
+    }
+#endif
+    ES_UNROLL
+    for (int v = 0; v < VECTORS; v++) to[v] = es_load(from + v * ES_LANES);
+}
+
+/* What all tiles of a plane share. next is the distance of taps along a row: 1, but as a number that the compiler does
+ * not know it becomes the increment of NEON's loads, which have no offsets. */
+typedef struct es_dwconv_plane {
+    int64_t x_row, y_row, next;
+    float bias, low, high;
+} es_dwconv_plane;
+
+/* Everything so far is added to the sums before anything else is loaded. Without it compilers mix the rows of a tile, and
+ * then have no registers left: half as many instructions again. */
+ES_INLINE void es_finish_sums(es_f32 *sums, const int COUNT)
+{
+#if defined(ES_VEC_NEON_H)
+    ES_UNROLL
+    for (int s = 0; s < COUNT; s++) __asm__ volatile("" : "+w"(sums[s]));
+    __asm__ volatile("" ::: "memory");
+#else
+    (void)sums, (void)COUNT;
+#endif
+}
+
+/* Add what a tap of every row finds in `in` to the sums of the output rows that it belongs to. */
+ES_INLINE void es_add_tap(es_f32 *sums, const es_f32 *in, const es_taps *taps, int row, int kx, const int KERNEL,
+                          const int STRIDE, const int ROWS, const int VECTORS)
+{
+    ES_UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        int ky = row - r * STRIDE;
+        if (ky < 0 || ky >= KERNEL) continue;
+        ES_UNROLL
+        for (int v = 0; v < VECTORS; v++)
+            sums[r * VECTORS + v] = es_fma_tap(in[v], taps, ky * KERNEL + kx, sums[r * VECTORS + v]);
+    }
+}
+
+/* Move pixels one on, the next one comes in at the end. */
+ES_INLINE void es_move_on(es_f32 *in, float next, const int VECTORS)
+{
+    ES_UNROLL
+    for (int v = 0; v + 1 < VECTORS; v++) in[v] = es_next_lane(in[v], in[v + 1]);
+    in[VECTORS - 1] = es_next_lane(in[VECTORS - 1], es_splat(next));
+}
+
+/* Add everything that an input row gives to the sums of a tile. */
+ES_INLINE void es_add_row(es_f32 *sums, const es_taps *taps, const float *x, int64_t next, int row, const int KERNEL,
+                          const int STRIDE, const int ROWS, const int VECTORS)
+{
+    es_f32 even[ES_DWCONV_VECTORS], odd[ES_DWCONV_VECTORS];
+    if (STRIDE == 1) {
+        ES_UNROLL
+        for (int kx = 0; kx < KERNEL; kx++, x += next) {
+            es_finish_sums(sums, ROWS * VECTORS);
+            es_load_vectors(even, x, VECTORS);
+            es_add_tap(sums, even, taps, row, kx, KERNEL, STRIDE, ROWS, VECTORS);
+        }
+        return;
+    }
+    /* Even and odd pixels are taps 0 and 1; each further pair of taps is the same, moved on by a lane. */
+    es_finish_sums(sums, ROWS * VECTORS);
+    ES_UNROLL
+    for (int v = 0; v < VECTORS; v++) es_load_even_odd(x + 2 * v * ES_LANES, &even[v], &odd[v]);
+    ES_UNROLL
+    for (int kx = 0; kx < KERNEL; kx++) {
+        es_f32 *in = kx % 2 ? odd : even;
+        if (kx > 1) es_move_on(in, x[2 * VECTORS * ES_LANES + kx - 2], VECTORS);
+        es_add_tap(sums, in, taps, row, kx, KERNEL, STRIDE, ROWS, VECTORS);
+    }
+}
+
+/* `tiles` tiles, one below the other. */
+ES_INLINE void es_dwconv_tiles(const es_dwconv_plane *plane, const es_taps *weights, const float *x, float *y,
+                               int64_t tiles, const int KERNEL, const int STRIDE, const int ROWS, const int VECTORS)
+{
+    /* Copies are registers; what is behind a pointer would be loaded again after every es_finish_sums. */
+    const es_taps copy = *weights, *taps = &copy;
+    const int64_t x_row = plane->x_row, y_row = plane->y_row, next = plane->next;
+    const es_f32 bias = es_splat(plane->bias), low = es_splat(plane->low), high = es_splat(plane->high);
+    for (; tiles > 0; tiles--) {
+        es_f32 sums[ES_DWCONV_ROWS * ES_DWCONV_VECTORS];
+        const float *from = x;
+        ES_UNROLL
+        for (int s = 0; s < ROWS * VECTORS; s++) sums[s] = bias;
+        ES_UNROLL
+        for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++, from += x_row)
+            es_add_row(sums, taps, from, next, row, KERNEL, STRIDE, ROWS, VECTORS);
+        ES_UNROLL
+        for (int r = 0; r < ROWS; r++, y += y_row) {
+            ES_UNROLL
+            for (int v = 0; v < VECTORS; v++) {
+                es_f32 value = es_min(es_max(sums[r * VECTORS + v], low), high);
+                es_store(y + v * ES_LANES, value);
+            }
+        }
+        x += ROWS * STRIDE * x_row;
+    }
+}
+
+#endif
