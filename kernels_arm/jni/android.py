@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from build import ELF, compiler_command, objects
 from build_jni import HERE, LIBRARY, exports, java_flags
+
+from build import ELF, compiler_command, objects
 
 #: Android 7.0: the first with all that the core needs, and still a few phones in a hundred.
 API = 24
@@ -51,8 +52,8 @@ def library(machine: str, compiler: str, output: Path, ndk: Path | None = None) 
         compiler = str(_ndk_compiler(ndk, machine))
     target = f"{machine}-linux-android.{API}" if compiler == "zig" else f"{machine}-linux-android{API}"
     select = [] if compiler == "zig" or ndk else [f"--target={target}"]
-    # Both leave out what needs a compiler's run-time library, which is not there without an NDK. On x86-64 that costs the
-    # AVX2 kernels: emulators are slow anyhow. zig ignores the flag for ARM, so it gets the functions.
+    # Both leave out what needs a compiler's run-time library, which is not there without an NDK. On x86-64 that costs
+    # the AVX2 kernels: emulators are slow anyhow. zig ignores the flag for ARM, so it gets the functions.
     flags = [*select, "-mno-outline-atomics" if machine == "aarch64" else "-UES_BUILD_AVX2"]
     if not ndk:
         flags += [f"-isystem{HERE / 'bionic'}", "-nostdinc" if compiler == "zig" else "-nostdlibinc"]
@@ -62,8 +63,9 @@ def library(machine: str, compiler: str, output: Path, ndk: Path | None = None) 
     if compiler == "zig" and machine == "aarch64":
         files += objects(target, compiler, output / "objects", flags, [HERE / "bionic" / "outline_atomics.c"])
     made = output / LIBRARY
-    link = ["-shared", "-g0", "-s", "-o", str(made), *map(str, files), *ELF, "-Wl,-z,max-page-size=16384", "-Wl,-z,defs"]
-    link += [f"-Wl,-soname,{LIBRARY}", f"-Wl,--version-script={exports(output / 'objects')}"]
+    link = ["-shared", "-g0", "-s", "-o", str(made), *map(str, files), *ELF, "-Wl,-z,defs"]
+    link += ["-Wl,-z,max-page-size=16384", f"-Wl,-soname,{LIBRARY}"]
+    link += [f"-Wl,--version-script={exports(output / 'objects')}"]
     if ndk:
         subprocess.run([compiler, *link, "-lm"], check=True)
     else:
@@ -75,7 +77,8 @@ def _link(compiler: str, select: list[str], arguments: list[str]) -> None:
     """Link without the C library and start files of this machine."""
     if compiler == "zig":
         # Not zig cc, which wants to add a C library: its linker alone, which spells options without -Wl.
-        words = [word for argument in arguments if argument != "-g0" for word in argument.removeprefix("-Wl,").split(",")]
+        options = [argument.removeprefix("-Wl,") for argument in arguments if argument != "-g0"]
+        words = [word for option in options for word in option.split(",")]
         subprocess.run([sys.executable, "-m", "ziglang", "ld.lld", *words], check=True)
     else:
         subprocess.run([compiler, *select, "-fuse-ld=lld", "-nostdlib", *arguments], check=True)
@@ -95,9 +98,9 @@ def _stubs(target: str, compiler: str, select: list[str], folder: Path) -> list[
     for name, symbols in allowed_symbols().items():
         source, stub = folder / f"{name}_stub.c", folder / f"{name}.so"
         source.write_text("".join(f"void {symbol}(void) {{}}\n" for symbol in symbols))
-        compile_stub = [*compiler_command(compiler, target), *select, "-ffreestanding", "-fno-builtin", "-fPIC", "-g0", "-w"]
         compiled = source.with_suffix(".o")
-        subprocess.run([*compile_stub, "-c", str(source), "-o", str(compiled)], check=True)
+        flags = ["-ffreestanding", "-fno-builtin", "-fPIC", "-g0", "-w", "-c", str(source), "-o", str(compiled)]
+        subprocess.run([*compiler_command(compiler, target), *select, *flags], check=True)
         _link(compiler, select, ["-shared", f"-Wl,-soname,{name}.so", "-o", str(stub), str(compiled)])
         made.append(stub)
     return made

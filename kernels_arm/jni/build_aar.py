@@ -14,12 +14,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import android
+from build_jni import HERE, archive, compile_java, jar, java_sources
+
 from build import default_compiler
-from build_jni import archive, compile_java, jar, java_sources
 
 #: Stand-ins for Android's own classes, enough to compile against; none of them goes into the archive.
 STUBS = HERE / "android_stubs"

@@ -1,8 +1,10 @@
-"""Build the Java library: ``edge_sparse.jar`` and ``libedge_sparse_jni.so`` for a JVM on this machine or on another Linux.
+"""Build the Java library, ``edge_sparse.jar`` and ``libedge_sparse_jni.so``, for this machine or another Linux.
 
-    python kernels_arm/jni/build_jni.py                                          # into build/jni; needs a JDK
+    python kernels_arm/jni/build_jni.py                     # into build/jni; needs a JDK
     python kernels_arm/jni/build_jni.py --target aarch64-linux-gnu.2.28 -o build/jni_aarch64
     java -Dedgesparse.library=build/jni/libedge_sparse_jni.so -cp build/jni/edge_sparse.jar:. Program
+
+For Android see ``build_aar.py``.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from build import ELF, compiler_command, default_compiler, objects
 
+HERE = Path(__file__).resolve().parent
 LIBRARY = "libedge_sparse_jni.so"
 
 #: The date of every file in archives, so that equal sources give equal bytes: the first that the zip format can say.

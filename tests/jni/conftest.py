@@ -1,0 +1,90 @@
+"""What the Java tests need: a JDK, zig, models, and for ARM qemu with a Java of its own. Each is a reason to skip."""
+
+import importlib.util
+import shutil
+import sys
+
+import pytest
+from jvm import JAVA, ROOT, Jvm, arm_root, jni_module
+
+
+def _needed(found, name, how):
+    if not found:
+        pytest.skip(f"{name} is not there: {how}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def zig():
+    _needed(importlib.util.find_spec("ziglang"), "zig", "pip install ziglang")
+
+
+@pytest.fixture(scope="session")
+def jdk():
+    _needed(shutil.which("javac"), "javac", "apt-get install openjdk-17-jdk-headless")
+
+
+@pytest.fixture(scope="session")
+def java_classes(jdk, tmp_path_factory):
+    """Return the class path of library and test programs, compiled once: the same files run everywhere."""
+    build_jni = jni_module("build_jni")
+    folder = tmp_path_factory.mktemp("java")
+    jar = build_jni.jar(
+        folder / "edge_sparse.jar", build_jni.compile_java(build_jni.java_sources(), folder / "classes")
+    )
+    programs = sorted((ROOT / "tests" / "jni" / "java").glob("*.java"))
+    return [jar, build_jni.compile_java(programs, folder / "programs", str(jar))]
+
+
+@pytest.fixture(scope="session")
+def virtual_machines(zig, java_classes, tmp_path_factory):
+    """Return a function from the name of a machine to its Java, whose library is built once."""
+    build_jni, made = jni_module("build_jni"), {}
+
+    def of(name):
+        if name not in made:
+            folder = tmp_path_factory.mktemp(f"jni-{name}")
+            if name == "here":
+                java, target = [_needed(shutil.which("java"), "java", "apt-get install openjdk-17-jdk-headless")], ""
+            else:
+                qemu = _needed(shutil.which("qemu-aarch64"), "qemu-aarch64", "apt-get install qemu-user")
+                root = _needed(shutil.which("mmdebstrap") and arm_root(), "a Java for ARM", "mmdebstrap, as root")
+                java, target = [qemu, "-L", root, "-cpu", "cortex-a72", root / JAVA], "aarch64-linux-gnu.2.28"
+            library = build_jni.library(target, "zig", folder)
+            made[name] = Jvm(java, library, java_classes, name != "here")
+        return made[name]
+
+    return of
+
+
+@pytest.fixture(params=["here", "arm"])
+def jvm(request, virtual_machines):
+    return virtual_machines(request.param)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Return the shipped pruned digits network as a file, and pictures."""
+    import edge_sparse as es
+
+    sys.path.insert(0, str(ROOT / "examples" / "digits"))
+    try:
+        from model import IMAGE, LABELS, pruned, test_images
+
+        module, inputs = pruned()
+        path = tmp_path_factory.mktemp("digits") / "digits.egs"
+        es.convert(module, inputs, path, labels=LABELS, image=IMAGE)
+        return path, test_images()[0][:3]
+    finally:
+        sys.path.remove(str(ROOT / "examples" / "digits"))
+        sys.modules.pop("model", None)
+
+
+@pytest.fixture(scope="session")
+def shakespeare(tmp_path_factory):
+    """Return the shipped language model as a file. F32: rounded activations can turn a near tie between two bytes."""
+    from edge_sparse.converters.decoder.convert import convert_decoder
+
+    path = tmp_path_factory.mktemp("shakespeare") / "shakespeare.egs"
+    convert_decoder(ROOT / "examples" / "shakespeare" / "model", path, dtype="f32", perplexity=False)
+    return path
