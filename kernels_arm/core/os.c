@@ -26,9 +26,6 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 static void *default_allocate(void *context, size_t size)
 {
@@ -178,42 +175,6 @@ uint64_t es_nanoseconds(void)
 #endif
 }
 
-#if defined(__x86_64__)
-/* __builtin_cpu_supports would do, but it always says no in programs that zig links. */
-static bool has_avx2(void)
-{
-    enum { FMA = 1 << 12, XGETBV = 1 << 27, F16C = 1 << 29, NEEDED = FMA | XGETBV | F16C, AVX2 = 1 << 5 };
-    enum { SSE_AND_AVX_STATE = 6 }; /* registers that the system saves */
-    uint32_t a, b, c, d, saved, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & NEEDED) != NEEDED) return false;
-    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
-    if ((saved & SSE_AND_AVX_STATE) != SSE_AND_AVX_STATE) return false;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & AVX2);
-}
-#endif
-
-#if defined(__x86_64__)
-/* Bits of CPUID leaf 1 (ECX). Asked directly: zig 0.17 never fills in the table that __builtin_cpu_supports reads, so that
- * it says no to everything, and Android has no such table at all without an NDK. */
-enum { X86_PCLMUL = 1 << 1, X86_FMA = 1 << 12, X86_OSXSAVE = 1 << 27, X86_AVX = 1 << 28, X86_F16C = 1 << 29 };
-
-static bool x86_has(unsigned wanted)
-{
-    unsigned eax, ebx, ecx, edx;
-    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & wanted) == wanted;
-}
-
-static inline bool x86_has_avx2(void)
-{
-    enum { AVX2 = 1 << 5, SAVED = 6 }; /* leaf 7, EBX; the system saves SSE and AVX registers */
-    unsigned eax, ebx, ecx, edx;
-    if (!x86_has(X86_FMA | X86_OSXSAVE | X86_AVX | X86_F16C)) return false;
-    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-    if ((eax & SAVED) != SAVED) return false;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & AVX2);
-}
-#endif
-
 uint32_t es_detect_variants(void)
 {
     uint32_t variants = ES_VARIANT_SCALAR;
@@ -221,7 +182,7 @@ uint32_t es_detect_variants(void)
     variants |= ES_VARIANT_VECTOR;
 #endif
 #if defined(ES_BUILD_AVX2)
-    if (has_avx2()) variants |= ES_VARIANT_AVX2;
+    if (x86_has_avx2()) variants |= ES_VARIANT_AVX2;
 #endif
 #if defined(ES_BUILD_DOTPROD) && defined(__linux__)
     enum { HAS_DOTPROD = 1 << 20 }; /* HWCAP_ASIMDDP */
@@ -235,8 +196,7 @@ uint32_t es_detect_variants(void)
 bool es_detect_crc(void)
 {
 #if defined(__x86_64__)
-    uint32_t a, b, c, d;
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & 1 << 1);
+    return x86_has(X86_PCLMUL);
 #elif defined(__linux__) && defined(__aarch64__)
     enum { HAS_CRC32 = 1 << 7 }; /* HWCAP_CRC32 */
     return (getauxval(AT_HWCAP) & HAS_CRC32) != 0;
