@@ -53,8 +53,7 @@ ES_INLINE void es_load_vectors(es_f32 *to, const float *from, const int VECTORS)
     for (int v = 0; v < VECTORS; v++) to[v] = es_load(from + v * ES_LANES);
 }
 
-/* What all tiles of a plane share. next is the distance of taps along a row: 1, but as a number that the compiler does
- * not know it becomes the increment of NEON's loads, which have no offsets. */
+/* What all tiles of a plane share. next is the distance of taps along a row: 1, but in a register, as an increment. */
 typedef struct es_dwconv_plane {
     int64_t x_row, y_row, next;
     float bias, low, high;
@@ -71,6 +70,16 @@ ES_INLINE void es_finish_sums(es_f32 *sums, const int COUNT)
 #else
     (void)sums, (void)COUNT;
 #endif
+}
+
+/* Walk on by a step that becomes the increment of the load before: NEON's wide loads have no offsets. */
+ES_INLINE const float *es_step_on(const float *x, int64_t step)
+{
+    x += step;
+#if defined(ES_VEC_NEON_H)
+    __asm__ volatile("" : "+r"(x));
+#endif
+    return x;
 }
 
 /* Add what a tap of every row finds in `in` to the sums of the output rows that it belongs to. */
@@ -95,30 +104,35 @@ ES_INLINE void es_move_on(es_f32 *in, float next, const int VECTORS)
     in[VECTORS - 1] = es_next_lane(in[VECTORS - 1], es_splat(next));
 }
 
-/* Add everything that an input row gives to the sums of a tile. */
-ES_INLINE void es_add_row(es_f32 *sums, const es_taps *taps, const float *x, int64_t next, int row, const int KERNEL,
-                          const int STRIDE, const int ROWS, const int VECTORS)
+/* Add everything that an input row gives to the sums of a tile; returns the next row. */
+ES_INLINE const float *es_add_row(es_f32 *sums, const es_taps *taps, const float *x, int64_t x_row, int64_t next, int row,
+                                  const int KERNEL, const int STRIDE, const int ROWS, const int VECTORS)
 {
     es_f32 even[ES_DWCONV_VECTORS], odd[ES_DWCONV_VECTORS];
     if (STRIDE == 1) {
         ES_UNROLL
-        for (int kx = 0; kx < KERNEL; kx++, x += next) {
+        for (int kx = 0; kx < KERNEL; kx++) {
             es_finish_sums(sums, ROWS * VECTORS);
             es_load_vectors(even, x, VECTORS);
             es_add_tap(sums, even, taps, row, kx, KERNEL, STRIDE, ROWS, VECTORS);
+            x = es_step_on(x, kx + 1 < KERNEL ? next : x_row - (KERNEL - 1) * next);
         }
-        return;
+        return x;
     }
     /* Even and odd pixels are taps 0 and 1; each further pair of taps is the same, moved on by a lane. */
     es_finish_sums(sums, ROWS * VECTORS);
     ES_UNROLL
-    for (int v = 0; v < VECTORS; v++) es_load_even_odd(x + 2 * v * ES_LANES, &even[v], &odd[v]);
+    for (int v = 0; v < VECTORS; v++) {
+        es_load_even_odd(x, &even[v], &odd[v]);
+        x = es_step_on(x, 2 * ES_LANES);
+    }
     ES_UNROLL
     for (int kx = 0; kx < KERNEL; kx++) {
         es_f32 *in = kx % 2 ? odd : even;
-        if (kx > 1) es_move_on(in, x[2 * VECTORS * ES_LANES + kx - 2], VECTORS);
+        if (kx > 1) es_move_on(in, x[kx - 2], VECTORS);
         es_add_tap(sums, in, taps, row, kx, KERNEL, STRIDE, ROWS, VECTORS);
     }
+    return es_step_on(x, x_row - 2 * VECTORS * ES_LANES);
 }
 
 /* `tiles` tiles, one below the other. */
@@ -135,8 +149,8 @@ ES_INLINE void es_dwconv_tiles(const es_dwconv_plane *plane, const es_taps *weig
         ES_UNROLL
         for (int s = 0; s < ROWS * VECTORS; s++) sums[s] = bias;
         ES_UNROLL
-        for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++, from += x_row)
-            es_add_row(sums, taps, from, next, row, KERNEL, STRIDE, ROWS, VECTORS);
+        for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++)
+            from = es_add_row(sums, taps, from, x_row, next, row, KERNEL, STRIDE, ROWS, VECTORS);
         ES_UNROLL
         for (int r = 0; r < ROWS; r++, y += y_row) {
             ES_UNROLL
