@@ -175,6 +175,30 @@ uint64_t es_nanoseconds(void)
 #endif
 }
 
+#if defined(__x86_64__)
+/* Bits of CPUID leaf 1 (ECX). Asked directly: zig 0.17 never fills in the table that __builtin_cpu_supports reads, so that
+ * it says no to everything, and Android has no such table at all without an NDK. */
+enum { X86_PCLMUL = 1 << 1, X86_FMA = 1 << 12, X86_OSXSAVE = 1 << 27, X86_AVX = 1 << 28, X86_F16C = 1 << 29 };
+
+static bool x86_has(unsigned wanted)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & wanted) == wanted;
+}
+#endif
+
+#if defined(ES_BUILD_AVX2)
+static bool x86_has_avx2(void)
+{
+    enum { AVX2 = 1 << 5, SAVED = 6 }; /* leaf 7, EBX; the system saves SSE and AVX registers */
+    unsigned eax, ebx, ecx, edx;
+    if (!x86_has(X86_FMA | X86_OSXSAVE | X86_AVX | X86_F16C)) return false;
+    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    if ((eax & SAVED) != SAVED) return false;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & AVX2);
+}
+#endif
+
 uint32_t es_detect_variants(void)
 {
     uint32_t variants = ES_VARIANT_SCALAR;
