@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from edge_sparse import Session
+from edge_sparse.backends.native.library import library_path
 from edge_sparse.errors import InputError
 from edge_sparse.format.delta_rules import mark_words
 from edge_sparse.plan import DType, Model, Op, Plan, Step, Storage, Tensor
 
 HEADS, KV_HEADS, CHUNK = 4, 2, 8
-BACKENDS = ["reference", "numba"]
+NATIVE = pytest.mark.skipif(not library_path().is_file(), reason="the C library is not built: make native")
+BACKENDS = ["reference", "numba", pytest.param("native", marks=NATIVE)]
 
 
 def delta_model(head_dim, *, theta, sinks=0, ring=16, capacity=40, heads=HEADS, kv_heads=KV_HEADS, dtype=DType.F32):
@@ -189,7 +191,7 @@ def test_threads_change_nothing(threads):
 def test_the_state_is_that_of_the_reference():
     arrays = sequence(30, 24)
     model = delta_model(24, theta=0.5, sinks=2, ring=9, dtype=DType.F16)
-    sessions = [Session.from_model(model, backend=backend) for backend in BACKENDS]
+    sessions = [Session.from_model(model, backend=backend) for backend in ("reference", "numba")]
     for session in sessions:
         run_all(session, arrays, 1, (8, 8, 8, 1))
         run(session, arrays, 13, 1, 8)
