@@ -110,3 +110,13 @@ def test_register_18_is_left_to_android(aar, tmp_path):
     ).stdout
     assert re.search(r"\b[xw]17\b", text)
     assert not re.findall(r"\b[xw]18\b", text)
+
+
+def test_sample_app_compiles_against_the_archive(aar, tmp_path):
+    build_jni, build_aar = jni_module("build_jni"), jni_module("build_aar")
+    with zipfile.ZipFile(aar) as archive:
+        jar = archive.extract("classes.jar", tmp_path)
+    stubs = [*build_aar.STUBS.rglob("*.java"), *(ROOT / "tests" / "jni" / "android_stubs").rglob("*.java")]
+    path = build_jni.compile_java(stubs, tmp_path / "stubs")
+    sources = ROOT / "examples" / "android" / "app" / "src" / "main" / "java"
+    build_jni.compile_java(list(sources.rglob("*.java")), tmp_path / "app", f"{jar}:{path}")

@@ -1,0 +1,4 @@
+package android.os;
+
+/** Stands for Android's class when sources are compiled without an SDK. */
+public final class Bundle {}
