@@ -38,17 +38,6 @@ size_t es_utf8_write(uint32_t character, uint8_t *text)
     return size;
 }
 
-bool es_utf8_valid(const uint8_t *text, size_t length)
-{
-    uint32_t character;
-    for (size_t at = 0; at < length;) {
-        size_t size = es_utf8_read(text + at, length - at, &character);
-        if (!size) return false;
-        at += size;
-    }
-    return true;
-}
-
 es_character_class es_class_of(uint32_t character)
 {
     uint32_t block = character / CLASS_BLOCK;

@@ -14,7 +14,6 @@ typedef enum es_character_class { ES_CHARACTER_OTHER, ES_LETTER, ES_NUMBER, ES_S
 size_t es_utf8_read(const uint8_t *text, size_t length, uint32_t *character);
 /* Bytes written, at most ES_UTF8_MAX. */
 size_t es_utf8_write(uint32_t character, uint8_t *text);
-bool es_utf8_valid(const uint8_t *text, size_t length);
 
 es_character_class es_class_of(uint32_t character);
 
