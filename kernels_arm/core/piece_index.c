@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-int es_bytes_compare(es_bytes left, es_bytes right)
+int es_bytes_compare(es_slice left, es_slice right)
 {
     size_t shared = left.length < right.length ? left.length : right.length;
     int order = shared ? memcmp(left.data, right.data, shared) : 0;
@@ -18,7 +18,7 @@ static void sort(const es_tokenizer *tokenizer, uint32_t *tokens, size_t count, 
             size_t middle = begin + width, end = middle + width < count ? middle + width : count;
             size_t left = begin, right = middle, at = 0;
             while (left < middle && right < end) {
-                es_bytes a = es_piece_of(tokenizer, tokens[left]), b = es_piece_of(tokenizer, tokens[right]);
+                es_slice a = es_piece_of(tokenizer, tokens[left]), b = es_piece_of(tokenizer, tokens[right]);
                 spare[at++] = es_bytes_compare(b, a) < 0 ? tokens[right++] : tokens[left++];
             }
             while (left < middle) spare[at++] = tokens[left++];
@@ -44,7 +44,7 @@ void es_piece_index_fill(es_piece_index *index, const es_tokenizer *tokenizer, u
 }
 
 /* Order of a piece and of two byte strings, joined. */
-static int compare_joined(es_bytes piece, es_bytes first, es_bytes second)
+static int compare_joined(es_slice piece, es_slice first, es_slice second)
 {
     if (piece.length <= first.length) {
         int order = es_bytes_compare(piece, first);
@@ -52,10 +52,10 @@ static int compare_joined(es_bytes piece, es_bytes first, es_bytes second)
     }
     int order = first.length ? memcmp(piece.data, first.data, first.length) : 0;
     if (order) return order;
-    return es_bytes_compare((es_bytes){piece.data + first.length, piece.length - first.length}, second);
+    return es_bytes_compare((es_slice){piece.data + first.length, piece.length - first.length}, second);
 }
 
-int32_t es_piece_find(const es_piece_index *index, es_bytes first, es_bytes second)
+int32_t es_piece_find(const es_piece_index *index, es_slice first, es_slice second)
 {
     uint32_t low = 0, high = index->count;
     while (low < high) {

@@ -4,10 +4,10 @@
 
 #include "model.h"
 
-typedef struct es_bytes {
+typedef struct es_slice {
     const uint8_t *data;
     size_t length;
-} es_bytes;
+} es_slice;
 
 typedef struct es_piece_index {
     const es_tokenizer *tokenizer;
@@ -15,18 +15,18 @@ typedef struct es_piece_index {
     uint32_t count;
 } es_piece_index;
 
-static inline es_bytes es_piece_of(const es_tokenizer *tokenizer, uint32_t token)
+static inline es_slice es_piece_of(const es_tokenizer *tokenizer, uint32_t token)
 {
     uint32_t start = tokenizer->piece_starts[token];
-    return (es_bytes){tokenizer->pieces + start, tokenizer->piece_starts[token + 1] - start};
+    return (es_slice){tokenizer->pieces + start, tokenizer->piece_starts[token + 1] - start};
 }
 
 /* Negative, 0 or positive: order by bytes, a beginning before what goes on. */
-int es_bytes_compare(es_bytes left, es_bytes right);
+int es_bytes_compare(es_slice left, es_slice right);
 /* Fill an index of the pieces that have all bits of marks; tokens and spare hold piece_count numbers each. */
 void es_piece_index_fill(es_piece_index *index, const es_tokenizer *tokenizer, uint8_t marks, uint32_t *tokens,
                          uint32_t *spare);
 /* The lowest token whose piece is first and second, joined; -1: none. */
-int32_t es_piece_find(const es_piece_index *index, es_bytes first, es_bytes second);
+int32_t es_piece_find(const es_piece_index *index, es_slice first, es_slice second);
 
 #endif

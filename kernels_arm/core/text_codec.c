@@ -50,12 +50,12 @@ bool es_text_codec_bytes(const es_tokenizer *record, uint32_t longest, size_t *m
     return fits;
 }
 
-static bool begins_with(es_bytes text, es_bytes piece)
+static bool begins_with(es_slice text, es_slice piece)
 {
     return piece.length <= text.length && !memcmp(text.data, piece.data, piece.length);
 }
 
-static es_bytes special_at(const es_text_codec *codec, int32_t place)
+static es_slice special_at(const es_text_codec *codec, int32_t place)
 {
     return es_piece_of(codec->record, codec->special.tokens[place]);
 }
@@ -63,7 +63,7 @@ static es_bytes special_at(const es_text_codec *codec, int32_t place)
 static void find_prefixes(es_text_codec *codec)
 {
     for (uint32_t place = 0; place < codec->special.count; place++) {
-        es_bytes piece = special_at(codec, (int32_t)place);
+        es_slice piece = special_at(codec, (int32_t)place);
         int32_t prefix = (int32_t)place - 1;
         while (prefix >= 0 && !begins_with(piece, special_at(codec, prefix))) prefix = codec->prefixes[prefix];
         codec->prefixes[place] = prefix;
@@ -95,7 +95,7 @@ es_status es_text_codec_make(es_text_codec *codec, const es_tokenizer *record, u
 }
 
 /* Place of the longest special piece that text begins with; -1: none. */
-static int32_t find_special(const es_text_codec *codec, es_bytes text)
+static int32_t find_special(const es_text_codec *codec, es_slice text)
 {
     if (!codec->begins_special[text.data[0]]) return -1;
     uint32_t low = 0, high = codec->special.count; /* of the pieces that are not above text, the last */
@@ -109,7 +109,7 @@ static int32_t find_special(const es_text_codec *codec, es_bytes text)
     return place;
 }
 
-static es_status encode_part(es_text_codec *codec, es_bytes part, bool begins, es_token_list *list, es_error *error)
+static es_status encode_part(es_text_codec *codec, es_slice part, bool begins, es_token_list *list, es_error *error)
 {
     if (!part.length) return ES_OK;
     if (codec->record->kind == ES_TOKEN_SCORED) return es_scored_encode(codec, part, begins, list, error);
@@ -118,7 +118,7 @@ static es_status encode_part(es_text_codec *codec, es_bytes part, bool begins, e
     return ES_OK;
 }
 
-es_status es_text_encode_bytes(es_text_codec *codec, es_bytes text, es_token_list *list, es_error *error)
+es_status es_text_encode_bytes(es_text_codec *codec, es_slice text, es_token_list *list, es_error *error)
 {
     if (text.length > codec->longest) {
         es_format_error(error, "a text of %llu bytes where up to %u fit", (unsigned long long)text.length,
@@ -132,18 +132,18 @@ es_status es_text_encode_bytes(es_text_codec *codec, es_bytes text, es_token_lis
     if (codec->record->flags & ES_FLAG_ADD_BOS) es_token_append(list, codec->record->bos);
     size_t begin = 0, at = 0;
     while (at < text.length) {
-        int32_t place = find_special(codec, (es_bytes){text.data + at, text.length - at});
+        int32_t place = find_special(codec, (es_slice){text.data + at, text.length - at});
         if (place < 0) {
             at++;
             continue;
         }
-        es_status status = encode_part(codec, (es_bytes){text.data + begin, at - begin}, begin == 0, list, error);
+        es_status status = encode_part(codec, (es_slice){text.data + begin, at - begin}, begin == 0, list, error);
         if (status) return status;
         es_token_append(list, (int32_t)codec->special.tokens[place]);
         at += special_at(codec, place).length;
         begin = at;
     }
-    return encode_part(codec, (es_bytes){text.data + begin, at - begin}, begin == 0, list, error);
+    return encode_part(codec, (es_slice){text.data + begin, at - begin}, begin == 0, list, error);
 }
 
 static int hexadecimal(uint8_t digit)
@@ -153,33 +153,33 @@ static int hexadecimal(uint8_t digit)
 }
 
 /* The byte that a piece <0xNN> stands for; -1: it is another piece. */
-static int byte_of(es_bytes piece)
+static int byte_of(es_slice piece)
 {
     if (piece.length != 6 || memcmp(piece.data, "<0x", 3) || piece.data[5] != '>') return -1;
     int high = hexadecimal(piece.data[3]), low = hexadecimal(piece.data[4]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-es_bytes es_text_shown(const es_text_codec *codec, int32_t token, int32_t previous, uint8_t *byte)
+es_slice es_text_shown(const es_text_codec *codec, int32_t token, int32_t previous, uint8_t *byte)
 {
     const es_tokenizer *record = codec->record;
-    const es_bytes nothing = {byte, 0};
+    const es_slice nothing = {byte, 0};
     if (token < 0 || token == record->bos || token == record->eos) return nothing;
     uint32_t number = (uint32_t)token;
     if (record->kind == ES_TOKEN_BYTES) {
         *byte = (uint8_t)token;
-        return (es_bytes){byte, token < 256};
+        return (es_slice){byte, token < 256};
     }
     if (number >= record->piece_count || (record->marks && (record->marks[number] & ES_MARK_HIDDEN))) return nothing;
-    es_bytes piece = es_piece_of(record, number);
+    es_slice piece = es_piece_of(record, number);
     if (record->kind != ES_TOKEN_SCORED) return piece;
     int found = byte_of(piece);
     if (found >= 0) {
         *byte = (uint8_t)found;
-        return (es_bytes){byte, 1};
+        return (es_slice){byte, 1};
     }
     bool leading = previous >= 0 && previous == record->bos && piece.length && piece.data[0] == ' ';
-    return (es_bytes){piece.data + leading, piece.length - leading};
+    return (es_slice){piece.data + leading, piece.length - leading};
 }
 
 bool es_text_ends(const es_text_codec *codec, int32_t token)

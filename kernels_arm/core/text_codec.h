@@ -36,9 +36,9 @@ es_status es_text_codec_make(es_text_codec *codec, const es_tokenizer *record, u
                              uint8_t *spare, es_error *error);
 
 /* Append the tokens of a text, with bos in front if the record says so. */
-es_status es_text_encode_bytes(es_text_codec *codec, es_bytes text, es_token_list *list, es_error *error);
+es_status es_text_encode_bytes(es_text_codec *codec, es_slice text, es_token_list *list, es_error *error);
 /* Bytes that a token shows behind another; *byte is room for one that no piece holds. */
-es_bytes es_text_shown(const es_text_codec *codec, int32_t token, int32_t previous, uint8_t *byte);
+es_slice es_text_shown(const es_text_codec *codec, int32_t token, int32_t previous, uint8_t *byte);
 bool es_text_ends(const es_text_codec *codec, int32_t token);
 
 static inline void es_token_append(es_token_list *list, int32_t token)
@@ -49,8 +49,8 @@ static inline void es_token_append(es_token_list *list, int32_t token)
 
 /* The parts between special pieces, for kinds 2 and 3. tokenizer_scored.c, tokenizer_ranked.c */
 void es_scored_prepare(es_text_codec *codec);
-es_status es_scored_encode(es_text_codec *codec, es_bytes part, bool begins, es_token_list *list, es_error *error);
+es_status es_scored_encode(es_text_codec *codec, es_slice part, bool begins, es_token_list *list, es_error *error);
 es_status es_ranked_prepare(es_text_codec *codec, uint8_t *spare, es_error *error);
-es_status es_ranked_encode(es_text_codec *codec, es_bytes part, es_token_list *list, es_error *error);
+es_status es_ranked_encode(es_text_codec *codec, es_slice part, es_token_list *list, es_error *error);
 
 #endif

@@ -33,17 +33,17 @@ static void find_lowest(const es_text_codec *codec, uint32_t *lowest)
 {
     const es_tokenizer *record = codec->record;
     for (uint32_t token = 0; token < record->piece_count; token++) {
-        es_bytes piece = es_piece_of(record, token);
-        int32_t found = es_piece_find(&codec->pieces, piece, (es_bytes){piece.data, 0});
+        es_slice piece = es_piece_of(record, token);
+        int32_t found = es_piece_find(&codec->pieces, piece, (es_slice){piece.data, 0});
         lowest[token] = found < 0 ? token : (uint32_t)found;
     }
 }
 
 /* The token of two pieces, joined. Files list most pieces in the order of their merges: look at the hint first. */
-static int32_t joined(const es_text_codec *codec, const uint32_t *lowest, es_bytes left, es_bytes right, uint32_t hint)
+static int32_t joined(const es_text_codec *codec, const uint32_t *lowest, es_slice left, es_slice right, uint32_t hint)
 {
     if (hint < codec->record->piece_count && lowest[hint] == hint) {
-        es_bytes piece = es_piece_of(codec->record, hint);
+        es_slice piece = es_piece_of(codec->record, hint);
         if (piece.length == left.length + right.length && !memcmp(piece.data, left.data, left.length) &&
             !memcmp(piece.data + left.length, right.data, right.length))
             return (int32_t)hint;
@@ -59,11 +59,11 @@ es_status es_ranked_prepare(es_text_codec *codec, uint8_t *spare, es_error *erro
     find_lowest(codec, lowest);
     for (int byte = 0; byte < 256; byte++) {
         uint8_t piece = (uint8_t)byte;
-        codec->byte_tokens[byte] = es_piece_find(&codec->pieces, (es_bytes){&piece, 1}, (es_bytes){&piece, 0});
+        codec->byte_tokens[byte] = es_piece_find(&codec->pieces, (es_slice){&piece, 1}, (es_slice){&piece, 0});
     }
     for (uint32_t rank = 0; rank < record->merge_count; rank++) {
         uint32_t left = record->merges[2 * rank], right = record->merges[2 * rank + 1];
-        es_bytes first = es_piece_of(record, left), second = es_piece_of(record, right);
+        es_slice first = es_piece_of(record, left), second = es_piece_of(record, right);
         int32_t token = first.length && second.length ? joined(codec, lowest, first, second, hint) : -1;
         if (token < 0) {
             es_format_error(error, "the tokenizer joins pieces %u and %u, which make no piece", (unsigned)left,
@@ -95,10 +95,10 @@ static int32_t pair(const void *context, int32_t left, int32_t right, uint32_t *
     return (int32_t)merge->joined;
 }
 
-static es_status encode_cut(es_text_codec *codec, es_bytes cut, es_token_list *list, es_error *error)
+static es_status encode_cut(es_text_codec *codec, es_slice cut, es_token_list *list, es_error *error)
 {
     if (codec->record->flags & ES_FLAG_WHOLE_WORDS) {
-        int32_t token = es_piece_find(&codec->pieces, cut, (es_bytes){cut.data, 0});
+        int32_t token = es_piece_find(&codec->pieces, cut, (es_slice){cut.data, 0});
         if (token >= 0) {
             es_token_append(list, token);
             return ES_OK;
@@ -118,7 +118,7 @@ static es_status encode_cut(es_text_codec *codec, es_bytes cut, es_token_list *l
     return ES_OK;
 }
 
-es_status es_ranked_encode(es_text_codec *codec, es_bytes part, es_token_list *list, es_error *error)
+es_status es_ranked_encode(es_text_codec *codec, es_slice part, es_token_list *list, es_error *error)
 {
     if (codec->record->normaliser) {
         size_t length = es_nfc(part.data, part.length, codec->normal, codec->longest, codec->work);
@@ -126,11 +126,11 @@ es_status es_ranked_encode(es_text_codec *codec, es_bytes part, es_token_list *l
             es_format_error(error, "in normalisation form C the text has more than %u bytes", (unsigned)codec->longest);
             return ES_PROMPT_TOO_LONG;
         }
-        part = (es_bytes){codec->normal, length};
+        part = (es_slice){codec->normal, length};
     }
     es_cutter cutter = {.kind = codec->record->pre_tokenizer, .text = part.data, .length = part.length};
     for (size_t at = 0, size; (size = es_next_cut(&cutter)) != 0; at += size) {
-        es_status status = encode_cut(codec, (es_bytes){part.data + at, size}, list, error);
+        es_status status = encode_cut(codec, (es_slice){part.data + at, size}, list, error);
         if (status) return status;
     }
     return ES_OK;

@@ -9,7 +9,7 @@ void es_scored_prepare(es_text_codec *codec)
     static const char digits[] = "0123456789ABCDEF";
     for (int byte = 0; byte < 256; byte++) {
         uint8_t piece[] = {'<', '0', 'x', (uint8_t)digits[byte / 16], (uint8_t)digits[byte % 16], '>'};
-        codec->byte_tokens[byte] = es_piece_find(&codec->pieces, (es_bytes){piece, sizeof piece}, (es_bytes){piece, 0});
+        codec->byte_tokens[byte] = es_piece_find(&codec->pieces, (es_slice){piece, sizeof piece}, (es_slice){piece, 0});
     }
 }
 
@@ -32,7 +32,7 @@ static int32_t pair(const void *context, int32_t left, int32_t right, uint32_t *
 }
 
 /* Append a character that has no piece: its bytes, or unknown once per run. */
-static es_status add_unknown(const es_text_codec *codec, es_bytes character, es_symbols *symbols, es_error *error)
+static es_status add_unknown(const es_text_codec *codec, es_slice character, es_symbols *symbols, es_error *error)
 {
     int32_t unknown = codec->record->unknown;
     bool as_bytes = codec->record->flags & ES_FLAG_BYTE_FALLBACK, found = true;
@@ -52,25 +52,26 @@ static es_status add_unknown(const es_text_codec *codec, es_bytes character, es_
     return ES_TEXT_NOT_ENCODABLE;
 }
 
-static es_status add_character(const es_text_codec *codec, es_bytes character, es_symbols *symbols, es_error *error)
+static es_status add_character(const es_text_codec *codec, es_slice character, es_symbols *symbols, es_error *error)
 {
-    int32_t token = es_piece_find(&codec->pieces, character, (es_bytes){character.data, 0});
+    int32_t token = es_piece_find(&codec->pieces, character, (es_slice){character.data, 0});
     if (token < 0) return add_unknown(codec, character, symbols, error);
     symbols->tokens[symbols->count++] = token;
     return ES_OK;
 }
 
-es_status es_scored_encode(es_text_codec *codec, es_bytes part, bool begins, es_token_list *list, es_error *error)
+es_status es_scored_encode(es_text_codec *codec, es_slice part, bool begins, es_token_list *list, es_error *error)
 {
     static const uint8_t space[] = {' '};
     es_symbols symbols = es_symbols_in(codec->work, part.length + 1);
     es_status status = ES_OK;
     if (begins && (codec->record->flags & ES_FLAG_DUMMY_PREFIX))
-        status = add_character(codec, (es_bytes){space, 1}, &symbols, error);
+        status = add_character(codec, (es_slice){space, 1}, &symbols, error);
     for (size_t at = 0; at < part.length && !status;) {
         uint32_t character;
         size_t size = es_utf8_read(part.data + at, part.length - at, &character);
-        status = add_character(codec, (es_bytes){part.data + at, size}, &symbols, error);
+        if (!size) size = 1; /* a mapped file was changed: its special pieces cut characters in two */
+        status = add_character(codec, (es_slice){part.data + at, size}, &symbols, error);
         at += size;
     }
     if (status) return status;
