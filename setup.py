@@ -43,7 +43,7 @@ class BuildWithLibrary(build_py):
             return
         objects = Path(self.get_finalized_command("build").build_temp) / "native"
         try:
-            library = builder.shared_library(TARGET, compiler, objects)
+            library = builder.shared_library(TARGET, compiler, objects, [builder.RELEASE] if TARGET else [])
         except (OSError, builder.subprocess.CalledProcessError) as error:
             if TARGET:
                 raise

@@ -46,6 +46,10 @@ ELF = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--gc-sections"]
 PROGRAMS = {"cli": "edge-sparse", "tests": "replay"}
 
 
+#: Leaves plain C out of libraries for people: every 64-bit processor has vectors, and tests build their own.
+RELEASE = "-DES_BUILD_WITHOUT_SCALAR"
+
+
 @dataclass(frozen=True)
 class Variant:
     """One compilation of every kernel file (or of ``files`` alone): its name and the flags that it needs."""
@@ -56,18 +60,19 @@ class Variant:
     files: tuple[str, ...] = ()
 
 
-SCALAR = Variant("scalar")
+#: Nothing that has vectors runs it, so small is better than fast.
+SCALAR = Variant("scalar", ("-Os",), ("-Os",))
 VECTOR = Variant("vector")
 AVX2 = Variant("avx2", ("-mcpu=x86_64_v3",), ("-mavx2", "-mfma", "-mf16c"))
 DOTPROD = Variant("dotprod", ("-mcpu=baseline+dotprod",), ("-march=armv8.2-a+dotprod",), ("spmm_integer",))
 
 
-def variants(machine: str) -> list[Variant]:
-    """Return what is built for a machine, the plainest first."""
+def variants(machine: str, release: bool = False) -> list[Variant]:
+    """Return what is built for a machine, the plainest first; in a release only what can be the best one there."""
     if machine in ("aarch64", "arm64"):
-        return [SCALAR, VECTOR, DOTPROD]
+        return [VECTOR, DOTPROD] if release else [SCALAR, VECTOR, DOTPROD]
     if machine in ("x86_64", "amd64"):
-        return [SCALAR, VECTOR, AVX2]
+        return [VECTOR, AVX2] if release else [SCALAR, VECTOR, AVX2]
     return [SCALAR]
 
 
@@ -85,7 +90,7 @@ def objects(
     """Compile some files, or the core and all kernels, and return the object files."""
     machine = (target.split("-")[0] if target else platform.machine()).lower()
     command = compiler_command(compiler, target)
-    built = variants(machine)
+    built = variants(machine, RELEASE in extra)
     names = {"vector": "ES_BUILD_VECTOR", "avx2": "ES_BUILD_AVX2", "dotprod": "ES_BUILD_DOTPROD"}
     defines = [f"-D{names[variant.name]}" for variant in built if variant.name in names]
     jobs = []
@@ -165,12 +170,14 @@ def main() -> int:
     parser.add_argument("--target", default="", help="zig target, e.g. aarch64-linux-gnu.2.28; default: this machine")
     parser.add_argument("--compiler", default=default_compiler(), help="zig, or a C compiler's name")
     parser.add_argument("-o", "--output", type=Path, default=ROOT.parent / "build" / "native")
+    parser.add_argument("--release", action="store_true", help="without the plain C kernels, which only tests need")
     parser.add_argument("--program", choices=PROGRAMS, help="build this program instead of the library")
     parser.add_argument("flags", nargs="*", help="further compiler flags, behind --")
     arguments = parser.parse_args()
     if not arguments.compiler:
         parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
-    where = (arguments.target, arguments.compiler, arguments.output, arguments.flags)
+    flags = [*arguments.flags, *([RELEASE] if arguments.release else [])]
+    where = (arguments.target, arguments.compiler, arguments.output, flags)
     try:
         print(program(arguments.program, *where) if arguments.program else shared_library(*where))
     except subprocess.CalledProcessError as error:

@@ -4,8 +4,10 @@
 #include "../kernels/kernel_families.h"
 
 #define ES_DECLARE(name, variant) extern const es_kernel *const es_kernels_##name##_##variant[];
+#ifndef ES_BUILD_WITHOUT_SCALAR
 #define ES_DECLARE_SCALAR(name) ES_DECLARE(name, scalar)
 ES_KERNEL_FAMILIES(ES_DECLARE_SCALAR)
+#endif
 #ifdef ES_BUILD_VECTOR
 #define ES_DECLARE_VECTOR(name) ES_DECLARE(name, vector)
 ES_KERNEL_FAMILIES(ES_DECLARE_VECTOR)
@@ -31,8 +33,10 @@ static const es_kernel *const *const families[] = {
 #define ES_NAME_VECTOR(name) es_kernels_##name##_vector,
     ES_KERNEL_FAMILIES(ES_NAME_VECTOR)
 #endif
+#ifndef ES_BUILD_WITHOUT_SCALAR
 #define ES_NAME_SCALAR(name) es_kernels_##name##_scalar,
     ES_KERNEL_FAMILIES(ES_NAME_SCALAR)
+#endif
 };
 
 const es_kernel *es_find_kernel(const es_launch *launch, uint32_t variants)
