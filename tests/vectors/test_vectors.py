@@ -10,6 +10,7 @@ from make_vectors import FOLDER, arrays, valid_files
 
 import edge_sparse.format
 from edge_sparse import Session
+from edge_sparse.backends.base import available_backends
 from edge_sparse.errors import FileFormatError
 from edge_sparse.format.column_index import encode_columns
 from edge_sparse.format.reader import parse_model, read_model
@@ -32,9 +33,12 @@ def runs(path):
     return result
 
 
-@pytest.mark.parametrize("backend", ["reference", "numba"])
+@pytest.mark.parametrize("backend", ["reference", "numba", "native"])
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_valid_files_compute_what_is_stored(path, backend):
+    status = available_backends()[backend]
+    if not status.available:
+        pytest.skip(f"{backend}: {status.detail}")
     model = read_model(path)
     sessions = {}
     for (plan, _), (inputs, outputs) in sorted(runs(path).items()):
