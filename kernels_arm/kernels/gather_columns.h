@@ -12,22 +12,28 @@ typedef struct es_byte_rows {
     size_t distance;
 } es_byte_rows;
 
+/* The most rows that are packed at once. Up to as many can be read and written, whatever rows is. */
+enum { ES_GATHERED_ROWS = 4 };
+
 /* By a bitmap: eight columns are one table look-up, whatever the density, and shared by the rows. */
-ES_INLINE size_t es_gather_bits(const uint8_t *bits, size_t bytes, es_byte_rows from, int rows, int8_t *to, size_t distance)
+ES_INLINE void es_gather_bits(const uint8_t *bits, size_t bytes, es_byte_rows from, const int rows, int8_t *to,
+                              size_t distance)
 {
     size_t count = 0;
     for (size_t byte = 0; byte < bytes; byte++) {
-        uint64_t order = es_bit_places[bits[byte]];
-        for (int row = 0; row < rows; row++)
-            es_pick_bytes(to + (size_t)row * distance + count, from.bytes + (size_t)row * from.distance + 8 * byte, order);
-        count += es_bit_counts[bits[byte]];
+        const uint8_t kept = bits[byte];
+        const uint64_t order = es_bit_places[kept];
+        ES_UNROLL
+        for (int row = 0; row < rows; row++) {
+            const int8_t *eight = from.bytes + (size_t)row * from.distance + 8 * byte;
+            es_pick_bytes(to + (size_t)row * distance + count, eight, order);
+        }
+        count += es_bit_counts[kept];
     }
-    return count;
 }
 
-/* Pack the columns that a strip keeps, and padding behind them. A packed row needs 8 bytes more than that.
- * Which row comes first is the caller's: row r of the result is row r of from. */
-static inline void es_gather_strip(const es_matrix *matrix, uint32_t strip, es_byte_rows from, int rows, int8_t *to,
+/* Pack the columns that a strip keeps, and padding behind them, of at most ES_GATHERED_ROWS rows. */
+ES_APART void es_gather_strip(const es_matrix *matrix, uint32_t strip, es_byte_rows from, int rows, int8_t *to,
                                    size_t distance, size_t padding)
 {
     size_t count = matrix->counts[strip];
@@ -35,7 +41,8 @@ static inline void es_gather_strip(const es_matrix *matrix, uint32_t strip, es_b
         size_t bytes = ((size_t)matrix->columns + 7) / 8;
         const uint8_t *bits = matrix->bitmap + strip * bytes;
         if (rows == 1) es_gather_bits(bits, bytes, from, 1, to, distance);
-        else es_gather_bits(bits, bytes, from, rows, to, distance);
+        else if (rows == 2) es_gather_bits(bits, bytes, from, 2, to, distance);
+        else es_gather_bits(bits, bytes, from, ES_GATHERED_ROWS, to, distance);
     } else {
         const uint32_t *list = matrix->list + matrix->starts[strip];
         for (int row = 0; row < rows; row++)

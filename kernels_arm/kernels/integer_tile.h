@@ -5,7 +5,7 @@
 #include "gather_columns.h"
 #include "quantised_rows.h"
 
-enum { ES_TOKENS_OF_MANY = 4, ES_LARGEST_GROUP = 32 };
+enum { ES_TOKENS_OF_MANY = ES_GATHERED_ROWS, ES_LARGEST_GROUP = 32 };
 
 /* A strip, and x with the columns that it keeps only. */
 typedef struct es_integer_strip {
@@ -33,7 +33,7 @@ ES_INLINE size_t es_tile_row_bytes(const es_dtype dtype) { return dtype == ES_TE
 
 ES_INLINE es_bytes es_load_tile(const uint8_t *values, const es_dtype dtype)
 {
-    return dtype == ES_TERNARY ? es_load_quarters(values) : es_load_bytes(values);
+    return dtype == ES_TERNARY ? es_load_quarters(values) : es_load_integers(values);
 }
 
 /* Two tiles, or one where several is not set: vectors of rows, for some rows of x. */
@@ -73,46 +73,56 @@ ES_INLINE void es_integer_block(const es_integer_strip *strip, size_t inside, fl
     es_f32 results[16];
     ES_UNROLL
     for (int i = 0; i < vectors * tokens; i++) results[i] = es_splat(0.0f);
+    const uint64_t limit = (uint64_t)es_tile_limit(dtype) / 2;
     size_t number = 0;
     for (int64_t left = strip->columns; left; number++) {
         bool ends;
-        int64_t piece = es_next_piece(&pieces, left, &ends), tiles = (piece + 3) / 4;
+        int64_t piece = es_next_piece(&pieces, left, &ends);
+        /* Pairs of tiles, and whether one tile more. */
+        uint64_t pairs = ((uint64_t)piece + (dtype == ES_S4 ? 7 : 3)) / 8;
+        const bool odd = dtype != ES_S4 && ((uint64_t)piece + 3) / 4 % 2;
         left -= piece;
-        if (dtype == ES_S4) tiles += tiles & 1;
         es_sums sums[16];
         ES_UNROLL
-        for (int i = 0; i < vectors * tokens; i++) sums[i] = es_no_sums();
-        while (tiles) {
-            int64_t chunk = tiles < es_tile_limit(dtype) ? tiles : es_tile_limit(dtype);
-            tiles -= chunk;
+        for (int i = 0; i < vectors * tokens; i++)
+            sums[i] = es_start_sums(
+                dtype == ES_S8 ? 0 : strip->corrections[(size_t)(i / vectors) * strip->correction_distance + number]);
+        do {
+            uint64_t some = limit == ES_NO_TILE_LIMIT / 2 || pairs < limit ? pairs : limit;
+            pairs -= some;
             es_products products[16];
             es_columns columns[ES_TOKENS_OF_MANY];
             ES_UNROLL
             for (int i = 0; i < vectors * tokens; i++) products[i] = es_no_products();
-            for (; chunk >= 2; chunk -= 2) {
+            for (; some; some--) {
                 ES_UNROLL
                 for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(x + (size_t)t * x_distance);
                 es_multiply_tiles(products, values, group, columns, dtype, vectors, tokens, true);
                 x += 8;
                 values += step;
             }
-            if (dtype != ES_S4 && chunk) {
-                ES_UNROLL
-                for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(x + (size_t)t * x_distance);
-                es_multiply_tiles(products, values, group, columns, dtype, vectors, tokens, false);
-                x += 4;
-                values += step / 2;
-            }
             ES_UNROLL
             for (int i = 0; i < vectors * tokens; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
+        } while (limit != ES_NO_TILE_LIMIT / 2 && pairs);
+        if (odd) {
+            es_products products[16];
+            es_columns columns[ES_TOKENS_OF_MANY];
+            ES_UNROLL
+            for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(x + (size_t)t * x_distance);
+            ES_UNROLL
+            for (int i = 0; i < vectors * tokens; i++) products[i] = es_no_products();
+            es_multiply_tiles(products, values, group, columns, dtype, vectors, tokens, false);
+            ES_UNROLL
+            for (int i = 0; i < vectors * tokens; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
+            x += 4;
+            values += step / 2;
         }
         ES_UNROLL
         for (int v = 0; v < vectors; v++) {
             es_f32 scale = es_load_half(scales + v * ES_LANES);
             ES_UNROLL
             for (int t = 0; t < tokens; t++) {
-                int32_t more = dtype == ES_S8 ? 0 : strip->corrections[(size_t)t * strip->correction_distance + number];
-                es_f32 sum = es_words_plus(es_sum_rows(sums[t * vectors + v]), more);
+                es_f32 sum = es_to_float(es_sum_rows(sums[t * vectors + v]));
                 results[t * vectors + v] = es_fma(sum, scale, results[t * vectors + v]);
             }
         }
@@ -129,7 +139,7 @@ ES_INLINE es_bytes es_spread_columns(const int8_t *x, size_t group, size_t strid
     uint8_t spread[4 * ES_LANES] = {0};
     for (size_t lane = 0; lane < ES_LANES && lane / group * stride < words; lane++)
         memcpy(spread + 4 * lane, x + lane / group * stride * 4, 4);
-    return es_load_bytes(spread);
+    return es_load_integers(spread);
 }
 
 /* A strip of fewer rows than lanes, for one row of x: a vector holds several tiles. */
@@ -147,7 +157,7 @@ ES_INLINE void es_narrow_block(const es_integer_strip *strip, float *totals, con
         bool ends;
         int64_t piece = es_next_piece(&pieces, left, &ends);
         left -= piece;
-        es_sums sums = es_no_sums();
+        es_sums sums = es_start_sums(0);
         for (size_t tiles = ((size_t)piece + 4 * paired - 1) / (4 * paired) * paired; tiles;) {
             size_t some = tiles < together ? tiles : together;
             uint8_t own[4 * ES_LANES] = {0};

@@ -79,17 +79,34 @@ static inline uint64_t es_count_pieces(uint32_t segment, uint32_t columns)
 }
 
 /* Write -offset times the sum of every piece: what corrects weights that are stored with an offset. */
-static inline void es_sum_pieces(const int8_t *q, int64_t columns, es_pieces pieces, int32_t offset, int32_t *sums)
+ES_APART void es_sum_pieces(const int8_t *q, int64_t columns, es_pieces pieces, int32_t offset, int32_t *sums)
 {
     bool ends;
+    enum { AT_ONCE = 4, STEP = 4 * ES_LANES };
+    const int64_t segment = pieces.segment;
+    /* Short segments without a rest, four at a time: a third of the instructions. */
+    for (; segment % STEP == 0 && segment <= ES_EXACT_COLUMNS && columns >= AT_ONCE * segment; columns -= AT_ONCE * segment) {
+        es_words sum[AT_ONCE];
+        ES_UNROLL
+        for (int i = 0; i < AT_ONCE; i++) {
+            sum[i] = es_no_words();
+            for (int64_t left = segment; left; left -= STEP, q += STEP) sum[i] = es_add_bytes(sum[i], es_load_integers(q));
+        }
+        es_store_lane_sums(sums, sum[0], sum[1], sum[2], sum[3], -offset);
+        sums += AT_ONCE;
+    }
     for (int64_t piece; columns; columns -= piece) {
         piece = es_next_piece(&pieces, columns, &ends);
-        int32_t sum = 0;
-        int64_t i = 0;
-        for (; i + 4 * ES_LANES <= piece; i += 4 * ES_LANES) sum += es_sum_bytes(q + i);
-        for (; i < piece; i++) sum += q[i];
-        *sums++ = -offset * sum;
-        q += piece;
+        es_words sum = es_no_words();
+        int64_t left = piece;
+        for (; left >= 4 * ES_LANES; left -= 4 * ES_LANES, q += 4 * ES_LANES) sum = es_add_bytes(sum, es_load_integers(q));
+        if (left) {
+            int8_t rest[4 * ES_LANES] = {0};
+            memcpy(rest, q, (size_t)left);
+            sum = es_add_bytes(sum, es_load_integers(rest));
+            q += left;
+        }
+        *sums++ = -offset * es_sum_lanes(sum);
     }
 }
 

@@ -97,7 +97,7 @@ static int32_t *corrections_of(const es_launch *launch, int64_t row)
 }
 
 /* Phase 0 */
-static void quantise_rows(const es_launch *launch, int64_t begin, int64_t end)
+ES_APART void quantise_rows(const es_launch *launch, int64_t begin, int64_t end)
 {
     const integer_product *product = launch->prepared;
     const es_matrix *matrix = product->matrix;
@@ -139,21 +139,21 @@ ES_INLINE void sum_strip(const es_integer_strip *strip, bool many, float *totals
     }
 }
 
-static void sum_strip_s8(const es_integer_strip *strip, bool many, float *totals)
+ES_APART void sum_strip_s8(const es_integer_strip *strip, bool many, float *totals)
 {
     sum_strip(strip, many, totals, ES_S8);
 }
-static void sum_strip_s4(const es_integer_strip *strip, bool many, float *totals)
+ES_APART void sum_strip_s4(const es_integer_strip *strip, bool many, float *totals)
 {
     sum_strip(strip, many, totals, ES_S4);
 }
-static void sum_strip_ternary(const es_integer_strip *strip, bool many, float *totals)
+ES_APART void sum_strip_ternary(const es_integer_strip *strip, bool many, float *totals)
 {
     sum_strip(strip, many, totals, ES_TERNARY);
 }
 
 /* One row of y in one strip. */
-static void finish_row(const es_launch *launch, int64_t row, size_t first, size_t group, const float *totals)
+ES_APART void finish_row(const es_launch *launch, int64_t row, size_t first, size_t group, const float *totals)
 {
     const integer_product *product = launch->prepared;
     const float *bias = product->bias ? product->bias + first : NULL, *residual = NULL;

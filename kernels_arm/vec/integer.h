@@ -10,6 +10,9 @@
 
 #include "vec.h"
 
+/* A function of its own: inlined, it would take registers from loops beside it. */
+#define ES_APART static __attribute__((noinline))
+
 /* Columns whose products a 32-bit sum holds: 128 * 127 * 65536 < 2^31. */
 enum { ES_EXACT_COLUMNS = 65536, ES_NO_TILE_LIMIT = ES_EXACT_COLUMNS / 4 };
 
@@ -27,7 +30,8 @@ enum { ES_EXACT_COLUMNS = 65536, ES_NO_TILE_LIMIT = ES_EXACT_COLUMNS / 4 };
 #include "integer_scalar.h"
 #endif
 
-/* Without an instruction that picks bytes by number: one by one, lowest bit first. */
+/* Eight of the bytes at from, by the numbers in order; 0 for 255. Up to sixteen may be read.
+ * Without an instruction for it: one by one. */
 #ifndef ES_PICKS_BYTES
 static inline void es_pick_bytes(int8_t *to, const int8_t *from, uint64_t order)
 {

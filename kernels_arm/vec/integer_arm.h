@@ -5,7 +5,7 @@
 typedef uint8x16_t es_bytes;
 typedef int32x4_t es_words;
 
-static inline es_bytes es_load_bytes(const void *from) { return vld1q_u8(from); }
+static inline es_bytes es_load_integers(const void *from) { return vld1q_u8(from); }
 static inline void es_split_nibbles(es_bytes pairs, es_bytes *low, es_bytes *high)
 {
     *low = vandq_u8(pairs, vdupq_n_u8(15));
@@ -20,8 +20,14 @@ static inline es_bytes es_load_quarters(const uint8_t *from)
     uint8x16_t spread = vqtbl1q_u8(vreinterpretq_u8_u32(vdupq_n_u32(rows)), vld1q_u8(row));
     return vandq_u8(vshlq_u8(spread, vld1q_s8(shift)), vdupq_n_u8(3));
 }
+static inline es_words es_no_words(void) { return vdupq_n_s32(0); }
+static inline int32_t es_sum_lanes(es_words a) { return vaddvq_s32(a); }
+static inline void es_store_lane_sums(int32_t *to, es_words a, es_words b, es_words c, es_words d, int32_t factor)
+{
+    vst1q_s32(to, vmulq_n_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)), factor));
+}
 static inline void es_store_words(int32_t *to, es_words a) { vst1q_s32(to, a); }
-static inline es_f32 es_words_plus(es_words a, int32_t b) { return vcvtq_f32_s32(vaddq_s32(a, vdupq_n_s32(b))); }
+static inline es_f32 es_to_float(es_words a) { return vcvtq_f32_s32(a); }
 static inline void es_store_rounded(int8_t *to, es_f32 a)
 {
     int16x4_t words = vmovn_s32(vcvtnq_s32_f32(a));
@@ -29,11 +35,11 @@ static inline void es_store_rounded(int8_t *to, es_f32 a)
     memcpy(to, &bytes, sizeof bytes);
 }
 
-/* Eight bytes by number, 0 for numbers of 8 and above. */
+/* Sixteen bytes are read: a table of eight would need a move. */
 #define ES_PICKS_BYTES 1
 static inline void es_pick_bytes(int8_t *to, const int8_t *from, uint64_t order)
 {
-    vst1_s8(to, vtbl1_s8(vld1_s8(from), vcreate_s8(order)));
+    vst1_s8(to, vqtbl1_s8(vld1q_s8(from), vcreate_u8(order)));
 }
 
 #endif

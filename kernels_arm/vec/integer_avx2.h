@@ -12,7 +12,7 @@ enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 2 };
 /* Tiles, in pairs: 8 * 2 * 15 * 127 and 42 * 2 * 3 * 127 are below 2^15. */
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_15 = 8, ES_TILE_LIMIT_3 = 42 };
 
-static inline es_bytes es_load_bytes(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
+static inline es_bytes es_load_integers(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
 static inline void es_split_nibbles(es_bytes pairs, es_bytes *low, es_bytes *high)
 {
     __m256i mask = _mm256_set1_epi8(15);
@@ -33,7 +33,7 @@ static inline es_columns es_load_columns(const int8_t *x)
     return (es_columns){_mm256_set1_epi32(words[0]), _mm256_set1_epi32(words[1])};
 }
 static inline es_products es_no_products(void) { return _mm256_setzero_si256(); }
-static inline es_sums es_no_sums(void) { return _mm256_setzero_si256(); }
+static inline es_sums es_start_sums(int32_t from) { return _mm256_set1_epi32(from); }
 /* Of signed weights the sign goes to x: 2 * 128 * 127 still fits 16 bits. */
 static inline es_products es_dot(es_products sums, es_bytes weights, es_bytes x, bool is_signed)
 {
@@ -56,16 +56,24 @@ static inline es_sums es_add_products(es_sums sums, es_products products, bool i
 }
 static inline es_words es_sum_rows(es_sums sums) { return sums; }
 static inline void es_store_words(int32_t *to, es_words a) { _mm256_storeu_si256((__m256i *)to, a); }
-static inline es_f32 es_words_plus(es_words a, int32_t b)
+static inline es_f32 es_to_float(es_words a) { return _mm256_cvtepi32_ps(a); }
+static inline es_words es_add_bytes(es_words sums, es_bytes bytes)
 {
-    return _mm256_cvtepi32_ps(_mm256_add_epi32(a, _mm256_set1_epi32(b)));
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-static inline int32_t es_sum_bytes(const int8_t *from)
+static inline es_words es_no_words(void) { return _mm256_setzero_si256(); }
+static inline int32_t es_sum_lanes(es_words a)
 {
-    __m256i shifted = _mm256_xor_si256(es_load_bytes(from), _mm256_set1_epi8((char)0x80));
-    __m256i eights = _mm256_sad_epu8(shifted, _mm256_setzero_si256());
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(eights), _mm256_extracti128_si256(eights, 1));
-    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_unpackhi_epi64(half, half))) - 32 * 128;
+    __m128i fours = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    __m128i pairs = _mm_add_epi32(fours, _mm_unpackhi_epi64(fours, fours));
+    return _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 1)));
+}
+static inline void es_store_lane_sums(int32_t *to, es_words a, es_words b, es_words c, es_words d, int32_t factor)
+{
+    __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    _mm_storeu_si128((__m128i *)to, _mm_mullo_epi32(sums, _mm_set1_epi32(factor)));
 }
 static inline void es_store_rounded(int8_t *to, es_f32 a)
 {

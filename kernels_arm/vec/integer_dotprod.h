@@ -15,7 +15,7 @@ enum { ES_TILE_LIMIT_15 = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_3 = ES_NO_TILE_LIMIT }
 
 static inline es_columns es_load_columns(const int8_t *x) { return vld1_s8(x); }
 static inline es_products es_no_products(void) { return vdupq_n_s32(0); }
-static inline es_sums es_no_sums(void) { return vdupq_n_s32(0); }
+static inline es_sums es_start_sums(int32_t from) { return vdupq_n_s32(from); }
 static inline es_products es_dot_first(es_products sums, es_bytes weights, es_columns x, bool is_signed)
 {
     (void)is_signed;
@@ -37,9 +37,9 @@ static inline es_sums es_add_products(es_sums sums, es_products products, bool i
     return vaddq_s32(sums, products);
 }
 static inline es_words es_sum_rows(es_sums sums) { return sums; }
-static inline int32_t es_sum_bytes(const int8_t *from)
+static inline es_words es_add_bytes(es_words sums, es_bytes bytes)
 {
-    return vaddvq_s32(vdotq_s32(vdupq_n_s32(0), vld1q_s8(from), vdupq_n_s8(1)));
+    return vdotq_s32(sums, vreinterpretq_s8_u8(bytes), vdupq_n_s8(1));
 }
 
 #endif

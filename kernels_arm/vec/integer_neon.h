@@ -26,7 +26,11 @@ static inline es_columns es_load_columns(const int8_t *x)
     return (es_columns){es_repeat_column_word(x), es_repeat_column_word(x + 4)};
 }
 static inline es_products es_no_products(void) { return (es_products){vdupq_n_s16(0), vdupq_n_s16(0)}; }
-static inline es_sums es_no_sums(void) { return (es_sums){vdupq_n_s32(0), vdupq_n_s32(0)}; }
+static inline es_sums es_start_sums(int32_t from)
+{
+    int32x4_t once = vreinterpretq_s32_s64(vdupq_n_s64((int64_t)(uint32_t)from));
+    return (es_sums){once, once};
+}
 static inline es_products es_multiply_add(es_products sums, int8x16_t weights, int8x16_t x)
 {
     sums.low = vmlal_s8(sums.low, vget_low_s8(weights), vget_low_s8(x));
@@ -54,6 +58,9 @@ static inline es_sums es_add_products(es_sums sums, es_products products, bool i
     return (es_sums){vpadalq_s16(sums.low, products.low), vpadalq_s16(sums.high, products.high)};
 }
 static inline es_words es_sum_rows(es_sums sums) { return vpaddq_s32(sums.low, sums.high); }
-static inline int32_t es_sum_bytes(const int8_t *from) { return vaddlvq_s8(vld1q_s8(from)); }
+static inline es_words es_add_bytes(es_words sums, es_bytes bytes)
+{
+    return vpadalq_s16(sums, vpaddlq_s8(vreinterpretq_s8_u8(bytes)));
+}
 
 #endif

@@ -13,7 +13,7 @@ enum { ES_BLOCK_VECTORS = 1, ES_BLOCK_VECTORS_OF_MANY = 1 };
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT };
 enum { ES_TILE_LIMIT_15 = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_3 = ES_NO_TILE_LIMIT };
 
-static inline es_bytes es_load_bytes(const void *from)
+static inline es_bytes es_load_integers(const void *from)
 {
     es_bytes r;
     memcpy(&r, from, sizeof r);
@@ -45,7 +45,8 @@ static inline es_columns es_load_columns(const int8_t *x)
 }
 
 static inline es_products es_no_products(void) { return (es_products){{0}}; }
-static inline es_sums es_no_sums(void) { return (es_sums){{0}}; }
+/* A sum of every row that starts from one number. */
+static inline es_sums es_start_sums(int32_t from) { return (es_sums){{from, from, from, from}}; }
 
 static inline es_products es_dot_four(es_products sums, es_bytes weights, const int8_t *x, int step, bool is_signed)
 {
@@ -53,7 +54,8 @@ static inline es_products es_dot_four(es_products sums, es_bytes weights, const 
         for (int i = 0; i < 4; i++) {
             int weight = weights.byte[4 * row + i];
             if (is_signed) weight = (int8_t)weight;
-            sums.lane[row] += weight * x[step * row + i];
+            /* Rows of x that nobody reads may start from anything. */
+            sums.lane[row] = (int32_t)((uint32_t)sums.lane[row] + (uint32_t)(weight * x[step * row + i]));
         }
     return sums;
 }
@@ -78,7 +80,7 @@ static inline es_products es_dot(es_products sums, es_bytes weights, es_bytes x,
 static inline es_sums es_add_products(es_sums sums, es_products products, bool is_signed)
 {
     (void)is_signed;
-    for (int i = 0; i < 4; i++) sums.lane[i] += products.lane[i];
+    for (int i = 0; i < 4; i++) sums.lane[i] = (int32_t)((uint32_t)sums.lane[i] + (uint32_t)products.lane[i]);
     return sums;
 }
 
@@ -87,19 +89,21 @@ static inline es_words es_sum_rows(es_sums sums) { return sums; }
 
 static inline void es_store_words(int32_t *to, es_words a) { memcpy(to, &a, sizeof a); }
 
-/* Words plus one word, as floats. */
-static inline es_f32 es_words_plus(es_words a, int32_t b)
-{
-    /* Rows that nobody reads may be anything. */
-    ES_SCALAR_EACH((float)(int32_t)((uint32_t)a.lane[i] + (uint32_t)b));
-}
+static inline es_f32 es_to_float(es_words a) { ES_SCALAR_EACH((float)a.lane[i]); }
 
-/* The sum of 4 * ES_LANES signed bytes. */
-static inline int32_t es_sum_bytes(const int8_t *from)
+/* Add 4 * ES_LANES signed bytes to a sum that is spread over the lanes. */
+static inline es_words es_add_bytes(es_words sums, es_bytes bytes)
 {
-    int32_t sum = 0;
-    for (int i = 0; i < 16; i++) sum += from[i];
-    return sum;
+    for (int i = 0; i < 16; i++) sums.lane[i / 4] += (int8_t)bytes.byte[i];
+    return sums;
+}
+static inline es_words es_no_words(void) { return (es_words){{0}}; }
+static inline int32_t es_sum_lanes(es_words a) { return a.lane[0] + a.lane[1] + a.lane[2] + a.lane[3]; }
+/* The sums of the lanes of four, times a number. */
+static inline void es_store_lane_sums(int32_t *to, es_words a, es_words b, es_words c, es_words d, int32_t factor)
+{
+    to[0] = es_sum_lanes(a) * factor, to[1] = es_sum_lanes(b) * factor;
+    to[2] = es_sum_lanes(c) * factor, to[3] = es_sum_lanes(d) * factor;
 }
 
 /* ES_LANES floats from -127 to 127 to the nearest integers, ties to even; NaN becomes any. */

@@ -13,7 +13,7 @@ enum { ES_BLOCK_VECTORS = 2, ES_BLOCK_VECTORS_OF_MANY = 1 };
 /* See integer_neon.h. */
 enum { ES_TILE_LIMIT_SIGNED = 2, ES_TILE_LIMIT_15 = 16, ES_TILE_LIMIT_3 = 84 };
 
-static inline es_bytes es_load_bytes(const void *from) { return wasm_v128_load(from); }
+static inline es_bytes es_load_integers(const void *from) { return wasm_v128_load(from); }
 static inline void es_split_nibbles(es_bytes pairs, es_bytes *low, es_bytes *high)
 {
     *low = wasm_v128_and(pairs, wasm_i8x16_splat(15));
@@ -31,7 +31,11 @@ static inline es_columns es_load_columns(const int8_t *x)
     return (es_columns){wasm_v128_load32_splat(x), wasm_v128_load32_splat(x + 4)};
 }
 static inline es_products es_no_products(void) { return (es_products){wasm_i16x8_splat(0), wasm_i16x8_splat(0)}; }
-static inline es_sums es_no_sums(void) { return (es_sums){wasm_i32x4_splat(0), wasm_i32x4_splat(0)}; }
+static inline es_sums es_start_sums(int32_t from)
+{
+    v128_t once = wasm_i64x2_splat((int64_t)(uint32_t)from);
+    return (es_sums){once, once};
+}
 static inline es_products es_dot(es_products sums, es_bytes weights, es_bytes x, bool is_signed)
 {
     (void)is_signed;
@@ -58,15 +62,23 @@ static inline es_words es_sum_rows(es_sums sums)
                           wasm_i32x4_shuffle(sums.low, sums.high, 1, 3, 5, 7));
 }
 static inline void es_store_words(int32_t *to, es_words a) { wasm_v128_store(to, a); }
-static inline es_f32 es_words_plus(es_words a, int32_t b)
+static inline es_f32 es_to_float(es_words a) { return wasm_f32x4_convert_i32x4(a); }
+static inline es_words es_add_bytes(es_words sums, es_bytes bytes)
 {
-    return wasm_f32x4_convert_i32x4(wasm_i32x4_add(a, wasm_i32x4_splat(b)));
+    return wasm_i32x4_add(sums, wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16(bytes)));
 }
-static inline int32_t es_sum_bytes(const int8_t *from)
+static inline es_words es_no_words(void) { return wasm_i32x4_splat(0); }
+static inline int32_t es_sum_lanes(es_words a)
 {
-    v128_t fours = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16(wasm_v128_load(from)));
-    return wasm_i32x4_extract_lane(fours, 0) + wasm_i32x4_extract_lane(fours, 1) +
-           wasm_i32x4_extract_lane(fours, 2) + wasm_i32x4_extract_lane(fours, 3);
+    return wasm_i32x4_extract_lane(a, 0) + wasm_i32x4_extract_lane(a, 1) + wasm_i32x4_extract_lane(a, 2) +
+           wasm_i32x4_extract_lane(a, 3);
+}
+static inline void es_store_lane_sums(int32_t *to, es_words a, es_words b, es_words c, es_words d, int32_t factor)
+{
+    v128_t ab = wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), wasm_i32x4_shuffle(a, b, 2, 6, 3, 7));
+    v128_t cd = wasm_i32x4_add(wasm_i32x4_shuffle(c, d, 0, 4, 1, 5), wasm_i32x4_shuffle(c, d, 2, 6, 3, 7));
+    v128_t sums = wasm_i32x4_add(wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5), wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7));
+    wasm_v128_store(to, wasm_i32x4_mul(sums, wasm_i32x4_splat(factor)));
 }
 static inline void es_store_rounded(int8_t *to, es_f32 a)
 {

@@ -13,7 +13,7 @@ enum { ES_BLOCK_VECTORS = 2, ES_BLOCK_VECTORS_OF_MANY = 1 };
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT };
 enum { ES_TILE_LIMIT_15 = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_3 = ES_NO_TILE_LIMIT };
 
-static inline es_bytes es_load_bytes(const void *from) { return _mm_loadu_si128((const __m128i *)from); }
+static inline es_bytes es_load_integers(const void *from) { return _mm_loadu_si128((const __m128i *)from); }
 static inline void es_split_nibbles(es_bytes pairs, es_bytes *low, es_bytes *high)
 {
     __m128i mask = _mm_set1_epi8(15);
@@ -38,7 +38,11 @@ static inline es_columns es_load_columns(const int8_t *x)
     return (es_columns){_mm_unpacklo_epi64(wide, wide), _mm_unpackhi_epi64(wide, wide)};
 }
 static inline es_products es_no_products(void) { return (es_products){_mm_setzero_si128(), _mm_setzero_si128()}; }
-static inline es_sums es_no_sums(void) { return es_no_products(); }
+static inline es_sums es_start_sums(int32_t from)
+{
+    __m128i once = _mm_set_epi32(0, from, 0, from);
+    return (es_sums){once, once};
+}
 static inline es_products es_multiply_wide(es_products sums, es_bytes weights, __m128i x_low, __m128i x_high,
                                            bool is_signed)
 {
@@ -72,15 +76,23 @@ static inline es_words es_sum_rows(es_sums sums)
                          _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1))));
 }
 static inline void es_store_words(int32_t *to, es_words a) { _mm_storeu_si128((__m128i *)to, a); }
-static inline es_f32 es_words_plus(es_words a, int32_t b)
+static inline es_f32 es_to_float(es_words a) { return _mm_cvtepi32_ps(a); }
+/* As unsigned bytes, which one instruction adds by eights. */
+static inline es_words es_add_bytes(es_words sums, es_bytes bytes)
 {
-    return _mm_cvtepi32_ps(_mm_add_epi32(a, _mm_set1_epi32(b)));
+    __m128i eights = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
+    return _mm_add_epi32(sums, _mm_sub_epi32(eights, _mm_set_epi32(0, 8 * 128, 0, 8 * 128)));
 }
-static inline int32_t es_sum_bytes(const int8_t *from)
+static inline es_words es_no_words(void) { return _mm_setzero_si128(); }
+static inline int32_t es_sum_lanes(es_words a)
 {
-    __m128i shifted = _mm_xor_si128(_mm_loadu_si128((const __m128i *)from), _mm_set1_epi8((char)0x80));
-    __m128i eights = _mm_sad_epu8(shifted, _mm_setzero_si128());
-    return _mm_cvtsi128_si32(_mm_add_epi32(eights, _mm_unpackhi_epi64(eights, eights))) - 16 * 128;
+    __m128i pairs = _mm_add_epi32(a, _mm_unpackhi_epi64(a, a));
+    return _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 1)));
+}
+static inline void es_store_lane_sums(int32_t *to, es_words a, es_words b, es_words c, es_words d, int32_t factor)
+{
+    to[0] = es_sum_lanes(a) * factor, to[1] = es_sum_lanes(b) * factor;
+    to[2] = es_sum_lanes(c) * factor, to[3] = es_sum_lanes(d) * factor;
 }
 static inline void es_store_rounded(int8_t *to, es_f32 a)
 {
