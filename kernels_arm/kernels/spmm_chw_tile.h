@@ -2,7 +2,6 @@
 #ifndef ES_SPMM_CHW_TILE_H
 #define ES_SPMM_CHW_TILE_H
 
-#include "activation.h"
 #include "spmm_operands.h"
 #include "spmm_weights.h"
 
@@ -12,7 +11,7 @@ typedef struct es_chw_place {
     float *y;
     const float *residual; /* NULL: none */
     int64_t y_row, residual_row;
-    const float *bias; /* NULL: none */
+    const float *bias; /* of row 0 */
     bool bounded;      /* whether the bounds of the epilogue bound anything */
     es_epilogue epilogue;
 } es_chw_place;
@@ -52,7 +51,7 @@ ES_INLINE void es_chw_tile(const es_chw_place *at, const es_strip *strip, uint32
     const uint32_t row = strip->row + inside;
     es_f32 sums[ES_CHW_SUMS];
     ES_UNROLL
-    for (int i = 0; i < count; i++) sums[i] = es_splat(at->bias ? at->bias[row + (uint32_t)(i / vectors)] : 0.0f);
+    for (int i = 0; i < count; i++) sums[i] = es_splat(at->bias[row + (uint32_t)(i / vectors)]);
     for (uint32_t left = strip->count; left; left--) {
         const float *column = x + *offsets++;
         es_f32 pixels[ES_CHW_VECTORS];

@@ -2,10 +2,8 @@
 #ifndef ES_SPMM_OPERANDS_H
 #define ES_SPMM_OPERANDS_H
 
-#include <math.h>
-
+#include "activation.h"
 #include "expand_values.h"
-#include "kernel.h"
 
 /* One strip. Offsets are elements of x, counted from the place of the output pixel. */
 typedef struct es_strip {
@@ -17,10 +15,18 @@ typedef struct es_strip {
 typedef struct es_operands {
     const es_strip *strips;
     const uint32_t *chunks; /* first strips of chunk_count chunks of about equal work, then the end */
-    const float *bias;      /* NULL: none */
+    const float *bias;      /* zeros without one */
     uint32_t chunk_count;
     uint32_t largest_group;
 } es_operands;
+
+/* Apply a function to rows of count results in place. Not inline: inside the loop over strips its constants took the
+ * registers, and 36 instructions per strip and tile to put them back. */
+static __attribute__((noinline, unused)) void es_activate_rows(es_epilogue epilogue, float *first, int64_t distance,
+                                                               int64_t rows, int64_t count)
+{
+    for (int64_t row = 0; row < rows; row++) es_activate_row(epilogue, first + row * distance, count);
+}
 
 static inline const es_matrix *es_matrix_of(const es_launch *launch)
 {
@@ -109,7 +115,7 @@ static inline es_operand_places es_place_operands(const es_launch *launch, size_
     const es_matrix *matrix = es_matrix_of(launch);
     uint64_t columns = es_keeps_all(matrix) ? matrix->columns : matrix->starts[matrix->strips];
     uint64_t sizes[] = {head_bytes, matrix->strips * (uint64_t)sizeof(es_strip), (wanted + 1) * (uint64_t)4,
-                        launch->in[1] ? matrix->rows * (uint64_t)4 : 0, columns * 4,
+                        matrix->rows * (uint64_t)4, columns * 4,
                         es_expanded_weights(launch) * 4};
     uint64_t places[7] = {0};
     for (int part = 0; part < 6; part++) places[part + 1] = (places[part] + sizes[part] + 63) / 64 * 64;
@@ -124,14 +130,15 @@ static inline void es_measure_operands(const es_launch *launch, size_t head_byte
 
 static inline const float *es_prepare_bias(const es_launch *launch, float *to)
 {
-    if (!launch->in[1]) return NULL;
-    for (uint32_t row = 0; row < es_matrix_of(launch)->rows; row++) {
-        if (launch->in[1]->dtype == ES_F16) {
-            uint16_t half;
-            memcpy(&half, launch->in_data[1] + 2 * (size_t)row, sizeof half);
-            to[row] = es_half_to_float(half);
+    for (size_t row = 0; row < es_matrix_of(launch)->rows; row++) {
+        uint16_t half = 0;
+        to[row] = 0;
+        if (!launch->in[1]) continue;
+        if (launch->in[1]->dtype == ES_F32) {
+            memcpy(&to[row], launch->in_data[1] + 4 * row, sizeof *to);
         } else {
-            memcpy(&to[row], launch->in_data[1] + 4 * (size_t)row, sizeof *to);
+            memcpy(&half, launch->in_data[1] + 2 * row, sizeof half);
+            to[row] = es_half_to_float(half);
         }
     }
     return to;

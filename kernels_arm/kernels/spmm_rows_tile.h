@@ -3,7 +3,6 @@
 #ifndef ES_SPMM_ROWS_TILE_H
 #define ES_SPMM_ROWS_TILE_H
 
-#include "activation.h"
 #include "spmm_operands.h"
 
 /* Consecutive pixels, and where row 0 of their first lies in each operand. */
@@ -17,7 +16,7 @@ typedef struct es_pixels {
 /* What all tiles of a product share: distances of pixels in elements, and the epilogue. */
 typedef struct es_row_place {
     int64_t x_pixel, y_pixel, residual_pixel;
-    const float *bias; /* NULL: none */
+    const float *bias; /* of row 0 */
     bool bounded;      /* whether the bounds of the epilogue bound anything */
     es_epilogue epilogue;
 } es_row_place;
@@ -54,7 +53,7 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
     es_f32 sums[ES_ROW_SUMS];
     ES_UNROLL
     for (int i = 0; i < all; i++)
-        sums[i] = place->bias && i < count ? es_load(place->bias + row + i % vectors * ES_LANES) : es_splat(0.0f);
+        sums[i] = i < count ? es_load(place->bias + row + i % vectors * ES_LANES) : es_splat(0.0f);
     uint32_t left = strip->count;
     for (; parts > 1 && left >= (uint32_t)parts; left -= (uint32_t)parts) {
         ES_UNROLL
@@ -95,8 +94,7 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
     ES_UNROLL
     for (int i = 0; i < count; i++) es_store(y + i / vectors * place->y_pixel + i % vectors * ES_LANES, sums[i]);
     if (!es_epilogue_is_bounds(place->epilogue))
-        for (int pixel = 0; pixel < pixels; pixel++)
-            es_activate_row(place->epilogue, y + pixel * place->y_pixel, vectors * ES_LANES);
+        es_activate_rows(place->epilogue, y, place->y_pixel, pixels, vectors * ES_LANES);
 }
 
 /* Groups smaller than a vector: one pixel at a time, four columns at a time. group and half are constants of the caller. */
@@ -124,13 +122,13 @@ ES_INLINE void es_narrow_tile(const es_row_place *place, const es_pixels *at, co
         float *y = at->y + pixel * place->y_pixel + strip->row;
         for (int row = 0; row < group; row++) {
             float sum = sums[row] + sums[row + group] + (sums[row + 2 * group] + sums[row + 3 * group]);
-            if (place->bias) sum += place->bias[strip->row + (uint32_t)row];
+            sum += place->bias[strip->row + (uint32_t)row];
             if (at->residual) sum += at->residual[pixel * place->residual_pixel + strip->row + (uint32_t)row];
             if (sum < place->epilogue.low) sum = place->epilogue.low;
             if (sum > place->epilogue.high) sum = place->epilogue.high;
             y[row] = sum;
         }
-        if (!es_epilogue_is_bounds(place->epilogue)) es_activate_row(place->epilogue, y, group);
+        if (!es_epilogue_is_bounds(place->epilogue)) es_activate_rows(place->epilogue, y, 0, 1, group);
     }
 }
 
