@@ -9,7 +9,8 @@
 enum {
     STORE, ATTEND, COMBINE,
     ENOUGH_UNITS = 16,   /* of a single token: four threads then wait for less than a quarter of their work */
-    LEAST_KEYS = 256     /* of a unit: below, combining costs more than sharing gains */
+    LEAST_KEYS = 256,    /* of a unit: below, combining costs more than sharing gains */
+    WIDENED_BY_ITSELF = 4 /* rows: up to here widening tiles in registers takes fewer instructions than a copy */
 };
 
 typedef struct es_heads {
@@ -57,7 +58,7 @@ static void measure(const es_launch *launch, es_needs *needs)
     es_heads heads = heads_of(launch);
     int64_t rows = heads.rows < ES_TILE_ROWS ? heads.rows : ES_TILE_ROWS, splits = most_splits(&heads, launch);
     needs->thread_scratch_bytes = es_attention_rows_bytes(rows, heads.padded) +
-                                  2 * ES_TILE_KEYS * (size_t)heads.padded * sizeof(float);
+                                  ES_TILE_KEYS * (size_t)heads.padded * sizeof(float);
     if (splits > 1)
         needs->scratch_bytes = (size_t)(heads.kv_heads * splits * rows) * (size_t)partial_floats(&heads) * sizeof(float);
 }
@@ -87,25 +88,26 @@ static void store(const es_launch *launch, const es_heads *heads, int64_t begin,
     }
 }
 
-/* A tile of rows as floats, where they are or in scratch memory. */
-static const float *widened(const es_cache *cache, int64_t head, int64_t first, int64_t padded, float *scratch)
+/* A tile of the cache: for few rows and heads without padding where it is, else as floats in scratch memory. */
+static es_key_tile tile_of(const es_cache *cache, int64_t head, int64_t first, const es_attention_rows *rows,
+                           float *scratch)
 {
     const uint8_t *from = es_cache_row(cache, head, first);
-    if (es_cache_is_wide(cache)) return (const float *)(const void *)from;
-    int64_t head_dim = cache->head_dim;
-    for (int64_t key = 0; key < ES_TILE_KEYS; key++) {
-        float *to = scratch + key * padded;
-        if (cache->dtype == ES_S8) {
-            const int8_t *bytes = (const int8_t *)(const void *)from + key * head_dim;
-            for (int64_t i = 0; i < head_dim; i++) to[i] = (float)bytes[i];
-            for (int64_t i = head_dim; i < padded; i++) to[i] = 0.0f;
-        } else if (cache->dtype == ES_F16) {
-            es_widen_halves(to, (const uint16_t *)(const void *)from + key * head_dim, head_dim);
-        } else {
-            es_copy_floats(to, (const float *)(const void *)from + key * head_dim, head_dim);
-        }
+    bool padded = rows->padded != cache->head_dim;
+    if (!padded && (cache->dtype == ES_F32 || rows->count <= WIDENED_BY_ITSELF))
+        return (es_key_tile){from, cache->head_dim, cache->dtype};
+    /* Rows without padding are one long row. */
+    int64_t parts = padded ? ES_TILE_KEYS : 1, count = ES_TILE_KEYS / parts * cache->head_dim;
+    for (int64_t part = 0; part < parts; part++) {
+        float *to = scratch + part * rows->padded;
+        if (cache->dtype == ES_S8)
+            es_widen_bytes(to, (const int8_t *)(const void *)from + part * count, count);
+        else if (cache->dtype == ES_F16)
+            es_widen_halves(to, (const uint16_t *)(const void *)from + part * count, count);
+        else
+            es_copy_floats(to, (const float *)(const void *)from + part * count, count);
     }
-    return scratch;
+    return es_wide_tile(scratch, rows->padded);
 }
 
 static void scale_scores(es_attention_rows *rows, int64_t first, const float *scales)
@@ -118,11 +120,11 @@ static void meet_tile(es_attention_rows *rows, int64_t first, const es_cache *ke
                       int64_t tile, float *scratch)
 {
     int64_t scales = head * keys->capacity + tile;
-    es_score_rows(rows, first, widened(keys, head, tile, rows->padded, scratch), rows->padded);
+    es_score_rows(rows, first, tile_of(keys, head, tile, rows, scratch));
     if (keys->dtype == ES_S8) scale_scores(rows, first, keys->scales + scales);
     for (int64_t row = first; row < rows->count; row++) es_weigh_row(rows, row);
     if (keys->dtype == ES_S8) scale_scores(rows, first, values->scales + scales);
-    es_add_values(rows, first, widened(values, head, tile, rows->padded, scratch), rows->padded);
+    es_add_values(rows, first, tile_of(values, head, tile, rows, scratch));
 }
 
 /* What a unit leaves of its rows: results, or its part of them. */

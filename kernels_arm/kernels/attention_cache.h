@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "half_rows.h"
+#include "stored_rows.h"
 #include "kernel.h"
 
 typedef struct es_cache {
@@ -65,12 +65,6 @@ static inline void es_cache_store(const es_cache *cache, int64_t head, int64_t t
         es_store_halves((uint16_t *)(void *)to, from, cache->head_dim);
     else
         es_cache_store_integers(cache, head, token, from);
-}
-
-/* Whether rows can be read where they are. */
-static inline bool es_cache_is_wide(const es_cache *cache)
-{
-    return cache->dtype == ES_F32 && cache->head_dim % ES_LANES == 0;
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "edge_sparse.h"
 #include "vec.h"
 #include "vec_math.h"
 
@@ -23,7 +24,7 @@ enum {
 #define ES_ROWS_AT_ONCE 2
 #endif
 
-/* Rows 0 to count - 1 are padded to whole vectors; the padding of queries is zero. */
+/* Rows 0 to count - 1 are padded to pairs of vectors; the padding of queries is zero. */
 typedef struct es_attention_rows {
     int64_t count;
     int64_t padded;  /* floats from row to row */
@@ -35,7 +36,30 @@ typedef struct es_attention_rows {
     int64_t seen[ES_TILE_ROWS]; /* keys of the tile at hand that a row sees: its first ones; 0 to ES_TILE_KEYS */
 } es_attention_rows;
 
-ES_INLINE int64_t es_padded(int64_t elements) { return (elements + ES_LANES - 1) / ES_LANES * ES_LANES; }
+/* ES_TILE_KEYS keys or values, in rows of stride elements that have no padding or that of es_attention_rows. */
+typedef struct es_key_tile {
+    const void *data;
+    int64_t stride;
+    es_dtype dtype; /* F32, F16 or S8 */
+} es_key_tile;
+
+static inline es_key_tile es_wide_tile(const float *data, int64_t stride)
+{
+    return (es_key_tile){data, stride, ES_F32};
+}
+
+/* Vector part (0, 1, …) of the elements from `at` on, a whole pair of vectors. */
+ES_INLINE es_f32 es_load_part(const void *data, es_dtype dtype, int64_t at, int part)
+{
+    if (dtype == ES_S8) return es_load_bytes((const int8_t *)data + at + part / 2 * 2 * ES_LANES, part % 2);
+    if (dtype == ES_F16) return es_load_half((const uint16_t *)data + at + part * ES_LANES);
+    return es_load((const float *)data + at + part * ES_LANES);
+}
+
+ES_INLINE int64_t es_padded(int64_t elements)
+{
+    return (elements + 2 * ES_LANES - 1) / (2 * ES_LANES) * (2 * ES_LANES);
+}
 
 static inline size_t es_attention_rows_bytes(int64_t count, int64_t padded)
 {
@@ -67,26 +91,29 @@ static inline void es_begin_attention_row(es_attention_rows *rows, int64_t row, 
     rows->weights[row] = 0.0f;
 }
 
-/* Products of count rows with the keys of a tile; stride: floats from key to key. */
-ES_INLINE void es_score_few(const es_attention_rows *rows, int64_t row, int count, const float *keys, int64_t stride)
+/* Products of count rows with the keys of a tile. */
+ES_INLINE void es_score_few(const es_attention_rows *rows, int64_t row, int count, es_key_tile tile, es_dtype dtype)
 {
     const float *queries = rows->queries + row * rows->padded;
     for (int key = 0; key < ES_TILE_KEYS; key += 4) {
         es_f32 products[ES_ROWS_AT_ONCE][4];
         ES_UNROLL
-        for (int r = 0; r < ES_ROWS_AT_ONCE; r++) {
+        for (int r = 0; r < count; r++) {
             ES_UNROLL
             for (int k = 0; k < 4; k++) products[r][k] = es_splat(0.0f);
         }
-        for (int64_t i = 0; i < rows->padded; i += ES_LANES) {
-            es_f32 parts[4];
+        for (int64_t i = 0; i < rows->padded; i += 2 * ES_LANES) {
             ES_UNROLL
-            for (int k = 0; k < 4; k++) parts[k] = es_load(keys + (key + k) * stride + i);
-            ES_UNROLL
-            for (int r = 0; r < count; r++) {
-                es_f32 query = es_load(queries + r * rows->padded + i);
+            for (int part = 0; part < 2; part++) {
+                es_f32 keys[4];
                 ES_UNROLL
-                for (int k = 0; k < 4; k++) products[r][k] = es_fma(query, parts[k], products[r][k]);
+                for (int k = 0; k < 4; k++) keys[k] = es_load_part(tile.data, dtype, (key + k) * tile.stride + i, part);
+                ES_UNROLL
+                for (int r = 0; r < count; r++) {
+                    es_f32 query = es_load(queries + r * rows->padded + i + part * ES_LANES);
+                    ES_UNROLL
+                    for (int k = 0; k < 4; k++) products[r][k] = es_fma(query, keys[k], products[r][k]);
+                }
             }
         }
         ES_UNROLL
@@ -96,20 +123,27 @@ ES_INLINE void es_score_few(const es_attention_rows *rows, int64_t row, int coun
     }
 }
 
-/* Scores of rows first to rows->count - 1 with the keys of a tile. */
-static void es_score_rows(const es_attention_rows *rows, int64_t first, const float *keys, int64_t stride)
+ES_INLINE void es_score_rows_of(const es_attention_rows *rows, int64_t first, es_key_tile tile, es_dtype dtype)
 {
     int64_t row = first;
     for (; row + ES_ROWS_AT_ONCE <= rows->count; row += ES_ROWS_AT_ONCE)
-        es_score_few(rows, row, ES_ROWS_AT_ONCE, keys, stride);
+        es_score_few(rows, row, ES_ROWS_AT_ONCE, tile, dtype);
     switch (rows->count - row) {
 #if ES_ROWS_AT_ONCE > 2
-    case 3: es_score_few(rows, row, 3, keys, stride); break;
-    case 2: es_score_few(rows, row, 2, keys, stride); break;
+    case 3: es_score_few(rows, row, 3, tile, dtype); break;
+    case 2: es_score_few(rows, row, 2, tile, dtype); break;
 #endif
-    case 1: es_score_few(rows, row, 1, keys, stride); break;
+    case 1: es_score_few(rows, row, 1, tile, dtype); break;
     default: break;
     }
+}
+
+/* Scores of rows first to rows->count - 1 with the keys of a tile. */
+static void es_score_rows(const es_attention_rows *rows, int64_t first, es_key_tile tile)
+{
+    if (tile.dtype == ES_S8) es_score_rows_of(rows, first, tile, ES_S8);
+    else if (tile.dtype == ES_F16) es_score_rows_of(rows, first, tile, ES_F16);
+    else es_score_rows_of(rows, first, tile, ES_F32);
 }
 
 /* Turn the scores of a row into weights relative to its largest score, and its sums too where that has grown. */
@@ -137,27 +171,28 @@ static void es_weigh_row(es_attention_rows *rows, int64_t row)
     rows->weights[row] += es_sum(total);
 }
 
-/* Add the weighted values of `seen` keys to parts i … i + parts·lanes - 1 of count rows. */
-ES_INLINE void es_add_values_to(const es_attention_rows *rows, int64_t row, int count, int64_t i, int parts,
-                                int64_t seen, const float *values, int64_t stride)
+/* Add the weighted values of the keys that count rows see to parts of these rows, from element i on. */
+ES_INLINE void es_add_parts(const es_attention_rows *rows, int64_t row, int count, int64_t i, int parts, es_key_tile tile,
+                            es_dtype dtype)
 {
     es_f32 sums[ES_ROWS_AT_ONCE][ES_ROW_PARTS];
     float *to = rows->sums + row * rows->padded + i;
     const float *weights = rows->scores + row * ES_TILE_KEYS;
+    int64_t seen = rows->seen[row];
     ES_UNROLL
     for (int r = 0; r < count; r++) {
         ES_UNROLL
         for (int p = 0; p < parts; p++) sums[r][p] = es_load(to + r * rows->padded + p * ES_LANES);
     }
     for (int64_t key = 0; key < seen; key++) {
-        es_f32 value[ES_ROW_PARTS];
+        es_f32 values[ES_ROW_PARTS];
         ES_UNROLL
-        for (int p = 0; p < parts; p++) value[p] = es_load(values + key * stride + i + p * ES_LANES);
+        for (int p = 0; p < parts; p++) values[p] = es_load_part(tile.data, dtype, key * tile.stride + i, p);
         ES_UNROLL
         for (int r = 0; r < count; r++) {
             ES_UNROLL
             for (int p = 0; p < parts; p++)
-                sums[r][p] = es_fma_scalar(value[p], weights[r * ES_TILE_KEYS + key], sums[r][p]);
+                sums[r][p] = es_fma_scalar(values[p], weights[r * ES_TILE_KEYS + key], sums[r][p]);
         }
     }
     ES_UNROLL
@@ -167,18 +202,17 @@ ES_INLINE void es_add_values_to(const es_attention_rows *rows, int64_t row, int 
     }
 }
 
-ES_INLINE void es_add_values_to_few(const es_attention_rows *rows, int64_t row, int count, const float *values,
-                                    int64_t stride)
+ES_INLINE void es_add_few(const es_attention_rows *rows, int64_t row, int count, es_key_tile tile, es_dtype dtype)
 {
-    int64_t i = 0, seen = rows->seen[row];
+    int64_t i = 0;
     for (; i + ES_ROW_PARTS * ES_LANES <= rows->padded; i += ES_ROW_PARTS * ES_LANES)
-        es_add_values_to(rows, row, count, i, ES_ROW_PARTS, seen, values, stride);
-    for (; i < rows->padded; i += ES_LANES) es_add_values_to(rows, row, count, i, 1, seen, values, stride);
+        es_add_parts(rows, row, count, i, ES_ROW_PARTS, tile, dtype);
+    for (; i < rows->padded; i += 2 * ES_LANES) es_add_parts(rows, row, count, i, 2, tile, dtype);
 }
 
-/* Add the weighted values of a tile to rows first to rows->count - 1. Rows that see different keys are not taken
- * together: a value that a row does not see must not reach it, not even with weight 0, since it may be infinite. */
-static void es_add_values(const es_attention_rows *rows, int64_t first, const float *values, int64_t stride)
+/* Rows that see different keys are not taken together: a value that a row does not see must not reach it, not even with
+ * weight 0, since it may be infinite. */
+ES_INLINE void es_add_values_of(const es_attention_rows *rows, int64_t first, es_key_tile tile, es_dtype dtype)
 {
     int64_t row = first;
     while (row < rows->count) {
@@ -186,14 +220,22 @@ static void es_add_values(const es_attention_rows *rows, int64_t first, const fl
         while (last < rows->count && last - row < ES_ROWS_AT_ONCE && rows->seen[last] == rows->seen[row]) last++;
         switch (last - row) {
 #if ES_ROWS_AT_ONCE > 2
-        case 4: es_add_values_to_few(rows, row, 4, values, stride); break;
-        case 3: es_add_values_to_few(rows, row, 3, values, stride); break;
+        case 4: es_add_few(rows, row, 4, tile, dtype); break;
+        case 3: es_add_few(rows, row, 3, tile, dtype); break;
 #endif
-        case 2: es_add_values_to_few(rows, row, 2, values, stride); break;
-        default: es_add_values_to_few(rows, row, 1, values, stride); break;
+        case 2: es_add_few(rows, row, 2, tile, dtype); break;
+        default: es_add_few(rows, row, 1, tile, dtype); break;
         }
         row = last;
     }
+}
+
+/* Add the weighted values of a tile to rows first to rows->count - 1. */
+static void es_add_values(const es_attention_rows *rows, int64_t first, es_key_tile tile)
+{
+    if (tile.dtype == ES_S8) es_add_values_of(rows, first, tile, ES_S8);
+    else if (tile.dtype == ES_F16) es_add_values_of(rows, first, tile, ES_F16);
+    else es_add_values_of(rows, first, tile, ES_F32);
 }
 
 /* The result of a row. */

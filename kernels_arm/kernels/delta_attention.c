@@ -34,7 +34,7 @@ static void measure(const es_launch *launch, es_needs *needs)
     int64_t count = es_smaller(rows_of(launch), ES_TILE_ROWS), padded = es_padded(es_word(launch, ES_ATT_HEAD_DIM));
     int64_t rows = 3 * ES_TILE_KEYS + 2; /* three tiles, the reference before them, changes */
     needs->thread_scratch_bytes = es_attention_rows_bytes(count, padded) +
-                                  (size_t)(rows * padded + ES_LANES + count * ES_TILE_KEYS) * sizeof(float);
+                                  (size_t)(rows * padded + 2 * ES_LANES + count * ES_TILE_KEYS) * sizeof(float);
 }
 
 static int64_t units(const es_launch *launch, int phase)
@@ -62,7 +62,7 @@ static void begin_unit(const es_launch *launch, es_delta_unit *unit, int64_t num
     unit->exact = unit->references + ES_TILE_KEYS * padded;
     unit->values = unit->exact + ES_TILE_KEYS * padded;
     unit->changes = unit->values + ES_TILE_KEYS * padded;
-    unit->second = unit->changes + padded + ES_LANES;
+    unit->second = unit->changes + padded + 2 * ES_LANES;
     memset(unit->carried, 0, (size_t)padded * sizeof(float));
     for (int64_t row = 0; row < count; row++) {
         int64_t token = (first_row + row) / group, query_head = head * group + (first_row + row) % group;
@@ -101,13 +101,13 @@ static void score_tile(es_delta_unit *unit, int64_t first, int64_t tile, int64_t
     int64_t end = tile + count, sinks = unit->keys.sinks;
     bool some_exact = tile < sinks || end > unit->lowest[first];
     bool some_changed = end > sinks && tile < unit->lowest[rows->count - 1];
-    if (some_changed || !some_exact) es_score_rows(rows, first, unit->references, rows->padded);
+    if (some_changed || !some_exact) es_score_rows(rows, first, es_wide_tile(unit->references, rows->padded));
     if (!some_exact) return;
     for (int64_t key = 0; key < count; key++)
         es_copy_floats(unit->exact + key * rows->padded, es_delta_exact(&unit->keys, tile + key), unit->keys.head_dim);
     float *stored = rows->scores;
     if (some_changed) rows->scores = unit->second;
-    es_score_rows(rows, first, unit->exact, rows->padded);
+    es_score_rows(rows, first, es_wide_tile(unit->exact, rows->padded));
     rows->scores = stored;
     if (!some_changed) return;
     for (int64_t row = first; row < rows->count; row++)
@@ -134,7 +134,7 @@ static void attend(const es_launch *launch, int64_t number, float *memory)
         load_tile(launch, &unit, tile, count, tile < unit.lowest[rows->count - 1]);
         score_tile(&unit, first, tile, count);
         for (int64_t row = first; row < rows->count; row++) es_weigh_row(rows, row);
-        es_add_values(rows, first, unit.values, rows->padded);
+        es_add_values(rows, first, es_wide_tile(unit.values, rows->padded));
     }
     for (int64_t row = 0; row < rows->count; row++) {
         int64_t token = (first_row + row) / group, query_head = unit.head * group + (first_row + row) % group;

@@ -7,7 +7,7 @@
 
 #include <float.h>
 
-#include "half_rows.h"
+#include "stored_rows.h"
 #include "kernel.h"
 #include "spread.h"
 
@@ -60,7 +60,7 @@ static inline uint32_t es_delta_bits(const es_delta_keys *keys, const int32_t *m
 }
 
 /* Write into `to` what `from` becomes by the changes of a token, which begin at *place, and move *place behind them.
- * Rows have padded floats; changes is scratch memory for padded + ES_LANES. */
+ * Rows have padded floats; changes is scratch memory for padded + 2 * ES_LANES. */
 static inline void es_delta_step(const es_delta_keys *keys, int64_t token, int64_t *place, const float *from, float *to,
                                  int64_t padded, float *changes)
 {

@@ -8,7 +8,7 @@ typedef __m256i es_products; /* in 16 bits, two per row; of signed weights in 32
 typedef __m256i es_sums;
 typedef struct es_columns { __m256i first, second; } es_columns;
 
-enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 2 };
+enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 2, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 2 };
 /* Tiles, in pairs: 8 * 2 * 15 * 127 and 42 * 2 * 3 * 127 are below 2^15. */
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_15 = 8, ES_TILE_LIMIT_3 = 42 };
 

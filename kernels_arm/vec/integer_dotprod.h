@@ -9,7 +9,7 @@ typedef int32x4_t es_sums;
 typedef int8x8_t es_columns;
 
 /* Sums, the weights of a vector and the columns of all tokens fit 32 registers. */
-enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 4 };
+enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 4, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 4 };
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT };
 enum { ES_TILE_LIMIT_15 = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_3 = ES_NO_TILE_LIMIT };
 

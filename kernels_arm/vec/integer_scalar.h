@@ -9,7 +9,7 @@ typedef es_words es_sums;
 /* 8 columns of x */
 typedef struct es_columns { int8_t byte[8]; } es_columns;
 
-enum { ES_BLOCK_VECTORS = 1, ES_BLOCK_VECTORS_OF_MANY = 1 };
+enum { ES_BLOCK_VECTORS = 1, ES_BLOCK_VECTORS_OF_MANY = 1, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 1 };
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT };
 enum { ES_TILE_LIMIT_15 = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_3 = ES_NO_TILE_LIMIT };
 

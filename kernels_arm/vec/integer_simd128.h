@@ -9,7 +9,7 @@ typedef struct es_sums { v128_t low, high; } es_sums;
 typedef struct es_columns { v128_t first, second; } es_columns;
 
 /* x86 hosts have 16 registers. */
-enum { ES_BLOCK_VECTORS = 2, ES_BLOCK_VECTORS_OF_MANY = 1 };
+enum { ES_BLOCK_VECTORS = 2, ES_BLOCK_VECTORS_OF_MANY = 1, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 1 };
 /* See integer_neon.h. */
 enum { ES_TILE_LIMIT_SIGNED = 2, ES_TILE_LIMIT_15 = 16, ES_TILE_LIMIT_3 = 84 };
 

@@ -9,7 +9,7 @@ typedef struct es_products { __m128i low, high; } es_products;
 typedef es_products es_sums;
 typedef struct es_columns { __m128i first, second; } es_columns; /* in 16 bits, twice */
 
-enum { ES_BLOCK_VECTORS = 2, ES_BLOCK_VECTORS_OF_MANY = 1 };
+enum { ES_BLOCK_VECTORS = 2, ES_BLOCK_VECTORS_OF_MANY = 1, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 1 };
 enum { ES_TILE_LIMIT_SIGNED = ES_NO_TILE_LIMIT };
 enum { ES_TILE_LIMIT_15 = ES_NO_TILE_LIMIT, ES_TILE_LIMIT_3 = ES_NO_TILE_LIMIT };
 

@@ -61,6 +61,11 @@ static inline es_f32 es_load_half(const uint16_t *from)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
 }
+static inline es_f32 es_load_bytes(const int8_t *from, int part)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(from + 8 * part));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
 static inline void es_store_half(uint16_t *to, es_f32 a)
 {
     _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

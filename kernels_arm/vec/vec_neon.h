@@ -41,6 +41,11 @@ static inline float es_sum(es_f32 a)
 }
 static inline float es_largest(es_f32 a) { return vmaxvq_f32(a); }
 static inline es_f32 es_load_half(const uint16_t *from) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))); }
+static inline es_f32 es_load_bytes(const int8_t *from, int part)
+{
+    int16x8_t pairs = vmovl_s8(vld1_s8(from));
+    return vcvtq_f32_s32(part ? vmovl_high_s16(pairs) : vmovl_s16(vget_low_s16(pairs)));
+}
 static inline void es_store_half(uint16_t *to, es_f32 a) { vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
 static inline void es_store_sums(float *to, es_f32 a, es_f32 b, es_f32 c, es_f32 d)
 {

@@ -66,6 +66,8 @@ static inline float es_largest(es_f32 a)
 static inline float es_half_to_float(uint16_t half);
 /* ES_LANES halves */
 static inline es_f32 es_load_half(const uint16_t *from) { ES_SCALAR_EACH(es_half_to_float(from[i])); }
+/* part 0 or 1 of 2 * ES_LANES signed bytes; both parts together may cost less than twice one */
+static inline es_f32 es_load_bytes(const int8_t *from, int part) { ES_SCALAR_EACH((float)from[4 * part + i]); }
 static inline uint16_t es_float_to_half(float number);
 /* ES_LANES halves, the nearest ones, ties to even; infinity for what is too large */
 static inline void es_store_half(uint16_t *to, es_f32 a)

@@ -57,6 +57,11 @@ static inline es_f32 es_load_half(const uint16_t *from)
     v128_t special = wasm_v128_and(wasm_i32x4_gt(magnitude, wasm_i32x4_splat(0x7BFF)), wasm_i32x4_splat(0x7F800000));
     return wasm_v128_or(value, wasm_v128_or(sign, special));
 }
+static inline es_f32 es_load_bytes(const int8_t *from, int part)
+{
+    v128_t pairs = wasm_i16x8_load8x8(from);
+    return wasm_f32x4_convert_i32x4(part ? wasm_i32x4_extend_high_i16x8(pairs) : wasm_i32x4_extend_low_i16x8(pairs));
+}
 static inline uint16_t es_float_to_half(float number);
 static inline void es_store_half(uint16_t *to, es_f32 a)
 {

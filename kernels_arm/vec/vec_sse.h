@@ -63,6 +63,13 @@ static inline es_f32 es_load_half(const uint16_t *from)
     __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7BFF)), _mm_set1_epi32(0x7F800000));
     return _mm_or_ps(value, _mm_castsi128_ps(_mm_or_si128(sign, special)));
 }
+static inline es_f32 es_load_bytes(const int8_t *from, int part)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)from);
+    __m128i pairs = _mm_unpacklo_epi8(bytes, bytes);
+    __m128i fours = part ? _mm_unpackhi_epi16(pairs, pairs) : _mm_unpacklo_epi16(pairs, pairs);
+    return _mm_cvtepi32_ps(_mm_srai_epi32(fours, 24));
+}
 static inline uint16_t es_float_to_half(float number);
 static inline void es_store_half(uint16_t *to, es_f32 a)
 {
