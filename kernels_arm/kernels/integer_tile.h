@@ -87,23 +87,23 @@ ES_INLINE void es_integer_block(const es_integer_strip *strip, size_t inside, fl
         for (int i = 0; i < vectors * tokens; i++)
             sums[i] = es_start_sums(
                 dtype == ES_S8 ? 0 : strip->corrections[(size_t)(i / vectors) * strip->correction_distance + number]);
-        do {
-            uint64_t some = limit == ES_NO_TILE_LIMIT / 2 || pairs < limit ? pairs : limit;
+        while (pairs) {
+            uint64_t some = limit == ES_NO_TILE_LIMIT / 2 ? pairs : limit == 1 || pairs > limit ? limit : pairs;
             pairs -= some;
             es_products products[16];
             es_columns columns[ES_TOKENS_OF_MANY];
             ES_UNROLL
             for (int i = 0; i < vectors * tokens; i++) products[i] = es_no_products();
-            for (; some; some--) {
+            do {
                 ES_UNROLL
                 for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(x + (size_t)t * x_distance);
                 es_multiply_tiles(products, values, group, columns, dtype, vectors, tokens, true);
                 x += 8;
                 values += step;
-            }
+            } while (--some);
             ES_UNROLL
             for (int i = 0; i < vectors * tokens; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
-        } while (limit != ES_NO_TILE_LIMIT / 2 && pairs);
+        }
         if (odd) {
             es_products products[16];
             es_columns columns[ES_TOKENS_OF_MANY];

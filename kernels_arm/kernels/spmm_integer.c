@@ -113,29 +113,26 @@ ES_APART void quantise_rows(const es_launch *launch, int64_t begin, int64_t end)
 }
 
 /* The largest block that the registers hold and that the strip has. Conditions on constants leave only such blocks. */
+ES_INLINE void sum_block(const es_integer_strip *strip, size_t inside, int vectors, float *totals, const es_dtype dtype,
+                         const int tokens, const int most)
+{
+    if (most >= 4 && vectors == 4) es_integer_block(strip, inside, totals, dtype, 4, tokens);
+    else if (most >= 2 && vectors == 2) es_integer_block(strip, inside, totals, dtype, 2, tokens);
+    else es_integer_block(strip, inside, totals, dtype, 1, tokens);
+}
+
 ES_INLINE void sum_strip(const es_integer_strip *strip, bool many, float *totals, const es_dtype dtype)
 {
     if (strip->group < ES_LANES) {
         es_narrow_block(strip, totals, dtype);
         return;
     }
-    int vectors = (int)(strip->group / ES_LANES), most = many ? ES_BLOCK_VECTORS_OF_MANY : ES_BLOCK_VECTORS;
+    const int most_of_many = dtype == ES_S8 ? ES_BLOCK_VECTORS_OF_MANY_SIGNED : ES_BLOCK_VECTORS_OF_MANY;
+    int vectors = (int)(strip->group / ES_LANES), most = many ? most_of_many : ES_BLOCK_VECTORS;
     if (vectors > most) vectors = most;
     for (size_t inside = 0; inside < strip->group; inside += (size_t)vectors * ES_LANES) {
-        if (many) {
-            if (ES_BLOCK_VECTORS_OF_MANY >= 4 && vectors == 4)
-                es_integer_block(strip, inside, totals, dtype, 4, ES_TOKENS_OF_MANY);
-            else if (ES_BLOCK_VECTORS_OF_MANY >= 2 && vectors == 2)
-                es_integer_block(strip, inside, totals, dtype, 2, ES_TOKENS_OF_MANY);
-            else
-                es_integer_block(strip, inside, totals, dtype, 1, ES_TOKENS_OF_MANY);
-        } else if (ES_BLOCK_VECTORS >= 4 && vectors == 4) {
-            es_integer_block(strip, inside, totals, dtype, 4, 1);
-        } else if (ES_BLOCK_VECTORS >= 2 && vectors == 2) {
-            es_integer_block(strip, inside, totals, dtype, 2, 1);
-        } else {
-            es_integer_block(strip, inside, totals, dtype, 1, 1);
-        }
+        if (many) sum_block(strip, inside, vectors, totals, dtype, ES_TOKENS_OF_MANY, most_of_many);
+        else sum_block(strip, inside, vectors, totals, dtype, 1, ES_BLOCK_VECTORS);
     }
 }
 
