@@ -208,12 +208,6 @@ static es_status rewrite_plans(es_rewrite *rewrite, const es_model *model, es_pl
     return ES_OK;
 }
 
-static es_status check_plans(es_model *model, es_error *error)
-{
-    es_reader reader = {.model = model, .error = error};
-    return es_check_plans(&reader) ? ES_OK : reader.status;
-}
-
 es_status es_model_with_attention(const es_model *model, const es_text_options *given, es_model **derived,
                                   es_error *error)
 {
@@ -246,7 +240,7 @@ es_status es_model_with_attention(const es_model *model, const es_text_options *
     rewrite.model->plans = plans;
     status = rewrite_plans(&rewrite, model, plans, (es_step *)(void *)(block + parts.steps));
     /* Steps of a strange file may share caches between heads of different sizes, or read them as floats. */
-    if (!status) status = check_plans(rewrite.model, error);
+    if (!status) status = es_check_rewritten(rewrite.model, error);
     if (status) es_model_close(rewrite.model);
     else *derived = rewrite.model;
     return status;

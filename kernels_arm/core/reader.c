@@ -252,3 +252,21 @@ es_status es_read_model(es_reader *reader, const es_model_options *options, es_m
     }
     return fits ? ES_OK : reader->status;
 }
+
+es_status es_check_rewritten(es_model *model, es_error *error)
+{
+    es_reader reader = {.model = model, .error = error};
+    reader.sections[ES_SECTION_TENSORS].count = model->tensor_count;
+    for (uint32_t number = 0; number < model->plan_count; number++) {
+        reader.sections[ES_SECTION_STEPS].count += model->plans[number].step_count;
+        reader.sections[ES_SECTION_PORTS].count += model->plans[number].input_count + model->plans[number].output_count;
+    }
+    take_scratch(&reader);
+    reader.scratch.size = reader.scratch.used;
+    reader.scratch.base = allocate(&reader, &model->allocator, reader.scratch.size);
+    if (!reader.scratch.base) return reader.status;
+    take_scratch(&reader);
+    bool fits = es_check_plans(&reader);
+    release(&model->allocator, &reader.scratch);
+    return fits ? ES_OK : reader.status;
+}

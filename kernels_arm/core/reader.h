@@ -122,5 +122,7 @@ bool es_check_metadata(es_reader *reader);
 
 /* Read a whole model into one block of memory. reader.c */
 es_status es_read_model(es_reader *reader, const es_model_options *options, es_model **model);
+/* Check the plans of a model whose steps and tensors were rewritten in memory. reader.c */
+es_status es_check_rewritten(es_model *model, es_error *error);
 
 #endif
