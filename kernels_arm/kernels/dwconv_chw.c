@@ -7,44 +7,48 @@
 
 enum { X, WEIGHT, BIAS };
 
-typedef void (*tiles_function)(const es_dwconv_plane *plane, const es_taps *taps, const float *x, float *y,
-                               int64_t count);
+typedef void (*strip_function)(const es_dwconv_plane *plane, const float *weights, const float *x, float *y);
 
-#define TILE(kernel, stride, rows, vectors)                                                                      \
-    static void tiles_##kernel##_##stride##_##rows##_##vectors(const es_dwconv_plane *plane, const es_taps *taps, \
-                                                               const float *x, float *y, int64_t count)          \
-    {                                                                                                            \
-        es_dwconv_tiles(plane, taps, x, y, count, kernel, stride, rows, vectors);                                \
+#define NAME(kernel, stride, vectors) strip_##kernel##_##stride##_##vectors
+#define STRIP(kernel, stride, vectors)                                                                             \
+    static void NAME(kernel, stride, vectors)(const es_dwconv_plane *plane, const float *weights, const float *x,  \
+                                              float *y)                                                            \
+    {                                                                                                              \
+        es_dwconv_strip(plane, weights, x, y, kernel, stride, vectors);                                            \
     }
 #if defined(ES_VEC_NEON_H)
-#define TILES_OF_ROWS(kernel, stride, rows) \
-    TILE(kernel, stride, rows, 1) TILE(kernel, stride, rows, 2) TILE(kernel, stride, rows, 4)
-#define NAMES_OF_ROWS(kernel, stride, rows) \
-    {tiles_##kernel##_##stride##_##rows##_1,tiles_##kernel##_##stride##_##rows##_2,tiles_##kernel##_##stride##_##rows##_4}
-#else
-#define TILES_OF_ROWS(kernel, stride, rows) TILE(kernel, stride, rows, 1) TILE(kernel, stride, rows, 2)
-#define NAMES_OF_ROWS(kernel, stride, rows) \
-    {tiles_##kernel##_##stride##_##rows##_1,tiles_##kernel##_##stride##_##rows##_2, NULL}
-#endif
-#define TILES(kernel, stride) \
-    TILES_OF_ROWS(kernel, stride, 1) TILES_OF_ROWS(kernel, stride, 3) TILES_OF_ROWS(kernel, stride, 4)
+#define STRIPS(kernel, stride) \
+    STRIP(kernel, stride, 1) STRIP(kernel, stride, 2) STRIP(kernel, stride, 3) STRIP(kernel, stride, 4)
 #define NAMES(kernel, stride) \
-    {NAMES_OF_ROWS(kernel, stride, 1), NAMES_OF_ROWS(kernel, stride, 3), NAMES_OF_ROWS(kernel, stride, 4)}
+    {NAME(kernel, stride, 1), NAME(kernel, stride, 2), NAME(kernel, stride, 3), NAME(kernel, stride, 4)}
+#else
+#define STRIPS(kernel, stride) STRIP(kernel, stride, 1) STRIP(kernel, stride, 2)
+#define NAMES(kernel, stride) {NAME(kernel, stride, 1), NAME(kernel, stride, 2)}
+#endif
 
-TILES(3, 1)
-TILES(3, 2)
-TILES(5, 1)
-TILES(5, 2)
+STRIPS(3, 1)
+STRIPS(3, 2)
+STRIPS(5, 1)
+STRIPS(5, 2)
 
-/* By kernel, stride, rows (1, 3, 4) and vectors (1, 2, 4). */
-static const tiles_function tiles[2][2][3][3] = {{NAMES(3, 1), NAMES(3, 2)}, {NAMES(5, 1), NAMES(5, 2)}};
+/* By kernel, stride and vectors - 1. */
+static const strip_function strips[2][2][ES_DWCONV_VECTORS] = {{NAMES(3, 1), NAMES(3, 2)}, {NAMES(5, 1), NAMES(5, 2)}};
 
 typedef struct shape {
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
     int64_t height, width;
     int64_t room; /* elements of a plane of y from pixel 0 on */
-    const tiles_function (*tiles)[3];
+    const strip_function *strips;
 } shape;
+
+/* Of height rows as many as divide by 4 go by fours, 3, 6 or 9 by threes; 1, 2 and 5 rows leave single ones. */
+static void split_rows(int64_t height, int64_t tiles[3])
+{
+    int64_t threes = height % 4 == 0 || height < 3 || height == 5 ? 0 : 4 - height % 4;
+    tiles[0] = (height - 3 * threes) / 4;
+    tiles[1] = threes;
+    tiles[2] = height - 3 * threes - 4 * tiles[0];
+}
 
 static shape read_shape(const es_launch *launch)
 {
@@ -60,24 +64,8 @@ static shape read_shape(const es_launch *launch)
     bool square = shape.kernel_h == shape.kernel_w && shape.stride_h == shape.stride_w;
     bool known = (shape.kernel_h == 3 || shape.kernel_h == 5) && shape.stride_h <= 2;
     if (square && known && shape.dilation_h == 1 && shape.dilation_w == 1)
-        shape.tiles = tiles[shape.kernel_h == 5][shape.stride_h == 2];
+        shape.strips = strips[shape.kernel_h == 5][shape.stride_h == 2];
     return shape;
-}
-
-/* All rows of a strip of columns: as many as divide by 4 but for 3, 6 or 9, which go by threes; 1, 2 and 5 rows leave
- * single ones. */
-static void run_strip(const es_dwconv_plane *plane, const es_taps *taps, const shape *shape, int size, const float *x,
-                      float *y)
-{
-    static const int sizes[3] = {4, 3, 1};
-    int64_t height = shape->height, threes = height % 4 == 0 || height < 3 || height == 5 ? 0 : 4 - height % 4;
-    int64_t counts[3] = {(height - 3 * threes) / 4, threes, height - 3 * threes - (height - 3 * threes) / 4 * 4};
-    for (int kind = 0; kind < 3; kind++) {
-        if (!counts[kind]) continue;
-        shape->tiles[2 - kind][size](plane, taps, x, y, counts[kind]);
-        x += counts[kind] * sizes[kind] * shape->stride_h * plane->x_row;
-        y += counts[kind] * sizes[kind] * plane->y_row;
-    }
 }
 
 /* One pixel. */
@@ -110,7 +98,7 @@ ES_INLINE es_f32 convolve_vector(const es_dwconv_plane *plane, const shape *shap
 }
 
 /* Any window: whole vectors of a row where the stride allows, then single pixels. */
-static void run_any(const es_dwconv_plane *plane, const shape *shape, const float *weights, const float *x, float *y)
+static __attribute__((noinline)) void run_any(const es_dwconv_plane *plane, const shape *shape, const float *weights, const float *x, float *y)
 {
     for (int64_t row = 0; row < shape->height; row++, x += shape->stride_h * plane->x_row, y += plane->y_row) {
         int64_t at = 0;
@@ -124,30 +112,33 @@ static void run_any(const es_dwconv_plane *plane, const shape *shape, const floa
     }
 }
 
-/* Strips of 4, 2 or 1 vectors. The last one starts early instead of being short. In an image narrower than a strip it
- * overruns its rows instead: the next row mends that, and behind the last one the plane has room. */
-static void run_tiled(const es_dwconv_plane *plane, const es_taps *taps, const shape *shape, const float *x, float *y)
+/* Strips of as many vectors as there are registers for. The last one starts early instead of being short. In an image
+ * narrower than a strip it overruns its rows instead: the next row mends that, and behind the last the plane has room. */
+static void run_strips(const es_dwconv_plane *plane, const float *weights, const shape *shape, const float *x, float *y)
 {
     for (int64_t left = 0; left < shape->width;) {
-        int64_t rest = shape->width - left, start = left, wide = ES_LANES;
-        int size = 0;
-        while (wide < rest && wide < ES_LANES * ES_DWCONV_VECTORS) wide *= 2, size++;
-        if (wide > rest && wide <= shape->width) start = shape->width - wide;
-        if (wide > shape->width && (shape->height - 1) * plane->y_row + wide > shape->room) wide /= 2, size--;
-        run_strip(plane, taps, shape, size, x + start * shape->stride_w, y + start);
+        int64_t rest = shape->width - left, start = left;
+        int vectors = rest >= ES_DWCONV_VECTORS * ES_LANES ? ES_DWCONV_VECTORS : (int)((rest + ES_LANES - 1) / ES_LANES);
+        int64_t wide = vectors * ES_LANES;
+        if (wide > rest) {
+            if (wide <= shape->width)
+                start = shape->width - wide;
+            else if ((shape->height - 1) * plane->y_row + wide > shape->room)
+                wide = --vectors * ES_LANES;
+        }
+        shape->strips[vectors - 1](plane, weights, x + start * shape->stride_w, y + start);
         left = start + wide;
     }
 }
 
-/* Whether tiles can do it: where not even one vector may overrun a row, single pixels must. */
-static bool fits_tiles(const shape *shape, int64_t y_row)
+/* Whether strips can do it: where not even one vector may overrun a row, single pixels must. */
+static bool fits_strips(const shape *shape, int64_t y_row)
 {
-    return shape->tiles && (shape->width >= ES_LANES || (shape->height - 1) * y_row + ES_LANES <= shape->room);
+    return shape->strips && (shape->width >= ES_LANES || (shape->height - 1) * y_row + ES_LANES <= shape->room);
 }
 
-static void activate_plane(es_epilogue epilogue, const shape *shape, float *y, int64_t y_row)
+static __attribute__((noinline)) void activate_plane(es_epilogue epilogue, const shape *shape, float *y, int64_t y_row)
 {
-    if (es_epilogue_is_bounds(epilogue)) return;
     for (int64_t row = 0; row < shape->height; row++) es_activate_row(epilogue, y + row * y_row, shape->width);
 }
 
@@ -159,27 +150,28 @@ static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, 
     es_epilogue epilogue = es_read_epilogue(launch->step, ES_DWCONV_ACTIVATION);
     es_dwconv_plane plane = {.x_row = (int64_t)x->strides[2], .y_row = (int64_t)y->strides[2],
                              .next = shape.dilation_w, .low = epilogue.low, .high = epilogue.high};
-    int64_t channels = (int64_t)x->shape[1], taps_count = shape.kernel_h * shape.kernel_w;
+    split_rows(shape.height, plane.tiles);
+    int64_t channels = (int64_t)x->shape[1], taps = shape.kernel_h * shape.kernel_w;
     int64_t first = es_word(launch, ES_W_PAD_TOP) * plane.x_row + es_word(launch, ES_W_PAD_LEFT);
-    bool tiled = fits_tiles(&shape, plane.y_row);
+    bool stripped = fits_strips(&shape, plane.y_row);
+    int64_t image = begin / channels, channel = begin % channels;
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t image = unit / channels, channel = unit % channels;
         const float *from = (const float *)(void *)launch->in_data[X] + image * (int64_t)x->strides[0] +
                             channel * (int64_t)x->strides[1] - first;
         float *to = (float *)(void *)launch->out_data + image * (int64_t)y->strides[0] +
                     channel * (int64_t)y->strides[1];
-        const float *weights = es_floats_at(weight, launch->in_data[WEIGHT], channel * taps_count, taps_count,
+        const float *weights = es_floats_at(weight, launch->in_data[WEIGHT], channel * taps, taps,
                                             (float *)(void *)thread_scratch);
         plane.bias = launch->in[BIAS] ? es_float_at(launch->in[BIAS], launch->in_data[BIAS], channel) : 0;
-        if (tiled) {
-            es_taps taps;
-            es_set_taps(&taps, weights, (int)taps_count);
-            run_tiled(&plane, &taps, &shape, from, to);
-        } else {
+        if (stripped)
+            run_strips(&plane, weights, &shape, from, to);
+        else
             run_any(&plane, &shape, weights, from, to);
-        }
-        activate_plane(epilogue, &shape, to, plane.y_row);
+        if (!es_epilogue_is_bounds(epilogue)) activate_plane(epilogue, &shape, to, plane.y_row);
         es_zero_border(y, to);
+        if (++channel < channels) continue;
+        channel = 0;
+        image++;
     }
 }
 

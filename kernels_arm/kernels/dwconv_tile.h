@@ -24,13 +24,16 @@ ES_INLINE es_f32 es_fma_tap(es_f32 x, const es_taps *taps, int tap, es_f32 sum)
 }
 #endif
 
-static inline void es_set_taps(es_taps *taps, const float *weights, int count)
+/* 9 and 25 taps are quads and one more. */
+ES_INLINE void es_load_weights(es_taps *taps, const float *weights, const int COUNT)
 {
 #if defined(ES_VEC_NEON_H)
-    for (int tap = 0; tap < count; tap += 4)
-        taps->quad[tap / 4] = es_load_first(weights + tap, count - tap < 4 ? count - tap : 4);
+    ES_UNROLL
+    for (int quad = 0; quad < COUNT / 4; quad++) taps->quad[quad] = es_load(weights + 4 * quad);
+    taps->quad[COUNT / 4] = es_splat(weights[COUNT - 1]);
 #else
-    for (int tap = 0; tap < count; tap++) taps->spread[tap] = es_splat(weights[tap]);
+    ES_UNROLL
+    for (int tap = 0; tap < COUNT; tap++) taps->spread[tap] = es_splat(weights[tap]);
 #endif
 }
 
@@ -41,6 +44,11 @@ ES_INLINE void es_load_vectors(es_f32 *to, const float *from, const int VECTORS)
     if (VECTORS == 4) {
         float32x4x4_t all = vld1q_f32_x4(from);
         to[0] = all.val[0], to[1] = all.val[1], to[2] = all.val[2], to[3] = all.val[3];
+        return;
+    }
+    if (VECTORS == 3) {
+        float32x4x3_t all = vld1q_f32_x3(from);
+        to[0] = all.val[0], to[1] = all.val[1], to[2] = all.val[2];
         return;
     }
     if (VECTORS == 2) {
@@ -56,6 +64,7 @@ ES_INLINE void es_load_vectors(es_f32 *to, const float *from, const int VECTORS)
 /* What all tiles of a plane share. next is the distance of taps along a row: 1, but in a register, as an increment. */
 typedef struct es_dwconv_plane {
     int64_t x_row, y_row, next;
+    int64_t tiles[3]; /* of 4, 3 and 1 rows, one below the other */
     float bias, low, high;
 } es_dwconv_plane;
 
@@ -135,32 +144,40 @@ ES_INLINE const float *es_add_row(es_f32 *sums, const es_taps *taps, const float
     return es_step_on(x, x_row - 2 * VECTORS * ES_LANES);
 }
 
-/* `tiles` tiles, one below the other. */
-ES_INLINE void es_dwconv_tiles(const es_dwconv_plane *plane, const es_taps *weights, const float *x, float *y,
-                               int64_t tiles, const int KERNEL, const int STRIDE, const int ROWS, const int VECTORS)
+/* One tile; what is behind a pointer would be loaded again after every es_finish_sums, so nothing is. */
+ES_INLINE void es_dwconv_tile(const es_taps *taps, es_f32 bias, es_f32 low, es_f32 high, int64_t x_row, int64_t y_row,
+                              int64_t next, const float *x, float *y, const int KERNEL, const int STRIDE,
+                              const int ROWS, const int VECTORS)
 {
-    /* Copies are registers; what is behind a pointer would be loaded again after every es_finish_sums. */
-    const es_taps copy = *weights, *taps = &copy;
+    es_f32 sums[ES_DWCONV_ROWS * ES_DWCONV_VECTORS];
+    ES_UNROLL
+    for (int s = 0; s < ROWS * VECTORS; s++) sums[s] = bias;
+    ES_UNROLL
+    for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++)
+        x = es_add_row(sums, taps, x, x_row, next, row, KERNEL, STRIDE, ROWS, VECTORS);
+    ES_UNROLL
+    for (int r = 0; r < ROWS; r++, y += y_row) {
+        ES_UNROLL
+        for (int v = 0; v < VECTORS; v++)
+            es_store(y + v * ES_LANES, es_min(es_max(sums[r * VECTORS + v], low), high));
+    }
+}
+
+/* A strip of a plane: tiles of 4 rows, then of 3, then of 1, as many as the plane says. */
+ES_INLINE void es_dwconv_strip(const es_dwconv_plane *plane, const float *weights, const float *x, float *y,
+                               const int KERNEL, const int STRIDE, const int VECTORS)
+{
     const int64_t x_row = plane->x_row, y_row = plane->y_row, next = plane->next;
     const es_f32 bias = es_splat(plane->bias), low = es_splat(plane->low), high = es_splat(plane->high);
-    for (; tiles > 0; tiles--) {
-        es_f32 sums[ES_DWCONV_ROWS * ES_DWCONV_VECTORS];
-        const float *from = x;
-        ES_UNROLL
-        for (int s = 0; s < ROWS * VECTORS; s++) sums[s] = bias;
-        ES_UNROLL
-        for (int row = 0; row < (ROWS - 1) * STRIDE + KERNEL; row++)
-            from = es_add_row(sums, taps, from, x_row, next, row, KERNEL, STRIDE, ROWS, VECTORS);
-        ES_UNROLL
-        for (int r = 0; r < ROWS; r++, y += y_row) {
-            ES_UNROLL
-            for (int v = 0; v < VECTORS; v++) {
-                es_f32 value = es_min(es_max(sums[r * VECTORS + v], low), high);
-                es_store(y + v * ES_LANES, value);
-            }
-        }
-        x += ROWS * STRIDE * x_row;
-    }
+    const int64_t fours = plane->tiles[0], threes = plane->tiles[1], ones = plane->tiles[2];
+    es_taps taps;
+    es_load_weights(&taps, weights, KERNEL * KERNEL);
+    for (int64_t tile = 0; tile < fours; tile++, x += 4 * STRIDE * x_row, y += 4 * y_row)
+        es_dwconv_tile(&taps, bias, low, high, x_row, y_row, next, x, y, KERNEL, STRIDE, 4, VECTORS);
+    for (int64_t tile = 0; tile < threes; tile++, x += 3 * STRIDE * x_row, y += 3 * y_row)
+        es_dwconv_tile(&taps, bias, low, high, x_row, y_row, next, x, y, KERNEL, STRIDE, 3, VECTORS);
+    for (int64_t tile = 0; tile < ones; tile++, x += STRIDE * x_row, y += y_row)
+        es_dwconv_tile(&taps, bias, low, high, x_row, y_row, next, x, y, KERNEL, STRIDE, 1, VECTORS);
 }
 
 #endif
