@@ -59,8 +59,8 @@ static bool set_state(es_tensor *tensor, const char *name, es_dtype dtype, uint3
 
 static es_status too_much_context(const es_rewrite *rewrite, uint64_t context, uint64_t chunk)
 {
-    es_format_error(rewrite->error, "a context of %llu tokens for runs of up to %llu", (unsigned long long)context,
-                    (unsigned long long)chunk);
+    es_format_error(rewrite->error, "a context of %llu tokens for runs of up to %llu and tensors of up to 4 GiB",
+                    (unsigned long long)context, (unsigned long long)chunk);
     return ES_CONTEXT_RANGE;
 }
 
