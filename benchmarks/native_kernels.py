@@ -35,7 +35,7 @@ TILES = {
 }
 #: Tiles that full strips of the usual groups run.
 LARGEST = {
-    "spmm_chw": {"tile_1_8_1", "tile_2_8_2", "tile_4_6_4", "tile_8_3_8", "tile_8_3_0"},
+    "spmm_chw": {"tile_1_12_1", "tile_2_8_2", "tile_4_6_4", "tile_8_3_8", "tile_8_3_0"},
     "spmm_nhwc": {"row_tile_f32_2_6", "row_tile_f32_4_6", "row_tile_f32_4_1"},
     "spmm_rows": {"row_tile_f16_4_6", "row_tile_f16_4_1"},
 }

@@ -1,6 +1,6 @@
 /* SPMM in CHW: one flat pixel index addresses x, residual and y, gaps between rows included. */
-#include "border.h"
-#include "spmm_chw_tile.h"
+#include "spmm_chw_gaps.h"
+#include "spmm_chw_tiles.h"
 
 /* Weights of a chunk of strips: half of a second-level cache of 1 MiB, so that they pass once for all pixels. */
 enum { CHUNK_BYTES = 512 << 10 };
@@ -17,52 +17,6 @@ typedef struct chw_product {
     int64_t images;
 } chw_product;
 
-typedef void (*tile_function)(const es_chw_place *at, const es_strip *strip, uint32_t inside);
-
-#define TILE(rows, vectors, distance)                                                                                  \
-    static void tile_##rows##_##vectors##_##distance(const es_chw_place *at, const es_strip *strip, uint32_t inside)   \
-    {                                                                                                                  \
-        es_chw_tile(at, strip, inside, rows, vectors, distance);                                                       \
-    }
-#define TILES_2(rows, distance) TILE(rows, 1, distance) TILE(rows, 2, distance)
-#define TILES_3(rows, distance) TILES_2(rows, distance) TILE(rows, 3, distance)
-#define TILES_4(rows, distance) TILES_3(rows, distance) TILE(rows, 4, distance)
-#define TILES_6(rows, distance) TILES_4(rows, distance) TILE(rows, 5, distance) TILE(rows, 6, distance)
-#define TILES_8(rows, distance) TILES_6(rows, distance) TILE(rows, 7, distance) TILE(rows, 8, distance)
-#define NAMES_2(rows, distance) tile_##rows##_1_##distance, tile_##rows##_2_##distance
-#define NAMES_3(rows, distance) NAMES_2(rows, distance), tile_##rows##_3_##distance
-#define NAMES_4(rows, distance) NAMES_3(rows, distance), tile_##rows##_4_##distance
-#define NAMES_6(rows, distance) NAMES_4(rows, distance), tile_##rows##_5_##distance, tile_##rows##_6_##distance
-#define NAMES_8(rows, distance) NAMES_6(rows, distance), tile_##rows##_7_##distance, tile_##rows##_8_##distance
-
-/* By the logarithm of the rows of a tile, then by its vectors; the last row reads a part of larger groups. */
-#if defined(ES_VEC_NEON_H)
-TILES_8(1, 1) TILES_8(2, 2) TILES_6(4, 4) TILES_3(8, 8) TILES_3(8, 0)
-static const tile_function tiles[5][8] = {{NAMES_8(1, 1)}, {NAMES_8(2, 2)}, {NAMES_6(4, 4)}, {NAMES_3(8, 8)},
-                                          {NAMES_3(8, 0)}};
-static const int most_vectors[5] = {8, 8, 6, 3, 3};
-enum { LARGEST_TILE = 3 };
-#elif defined(ES_VEC_AVX2_H)
-TILES_6(1, 1) TILES_4(2, 2) TILES_3(4, 4) TILES_3(4, 0)
-static const tile_function tiles[4][8] = {{NAMES_6(1, 1)}, {NAMES_4(2, 2)}, {NAMES_3(4, 4)}, {NAMES_3(4, 0)}};
-static const int most_vectors[4] = {6, 4, 3, 3};
-enum { LARGEST_TILE = 2 };
-#else
-TILES_6(1, 1) TILES_4(2, 2) TILES_2(4, 4) TILES_2(4, 0)
-static const tile_function tiles[4][8] = {{NAMES_6(1, 1)}, {NAMES_4(2, 2)}, {NAMES_2(4, 4)}, {NAMES_2(4, 0)}};
-static const int most_vectors[4] = {6, 4, 2, 2};
-enum { LARGEST_TILE = 2 };
-#endif
-
-static int tile_kind(uint32_t group)
-{
-    int kind = 0;
-    while (kind <= LARGEST_TILE && group > 1u << kind) kind++;
-    return kind;
-}
-
-static int64_t row_pixels(const es_tensor *image) { return (int64_t)(image->strides[2] / image->strides[3]); }
-
 static int64_t vectors_of_image(const es_launch *launch)
 {
     const es_tensor *y = launch->out;
@@ -74,7 +28,7 @@ static int64_t vectors_of_image(const es_launch *launch)
 static int64_t tiles_of_image(const es_launch *launch)
 {
     const es_matrix *matrix = es_matrix_of(launch);
-    int limit = 8;
+    int limit = ES_CHW_VECTORS;
     for (uint32_t band = 0; band < matrix->band_count; band++) {
         int vectors = most_vectors[tile_kind(matrix->bands[band].group)];
         if (vectors < limit) limit = vectors;
@@ -113,61 +67,6 @@ static int64_t units(const es_launch *launch, int phase)
     (void)phase;
     const chw_product *product = launch->prepared;
     return product->operands.chunk_count * product->tiles * product->images;
-}
-
-/* What a tile sets to zero behind its stores, in elements from its image's pixel 0: single pixels between the rows of the
- * image, and stretches. */
-typedef struct gaps {
-    int pixel_count, stretch_count;
-    int64_t pixels[ES_CHW_VECTORS * ES_LANES];
-    struct stretch {
-        int64_t first, length;
-    } stretches[ES_CHW_VECTORS * ES_LANES / 2 + 4];
-} gaps;
-
-static void add_gap(gaps *all, int64_t first, int64_t end)
-{
-    if (end - first > 4)
-        all->stretches[all->stretch_count++] = (struct stretch){first, end - first};
-    else
-        for (; first < end; first++) all->pixels[all->pixel_count++] = first;
-}
-
-/* Gaps between rows among the pixels first … end - 1, and the border above and below at the ends of the image. */
-static void find_gaps(const es_tensor *y, int64_t first, int64_t end, bool ends_image, gaps *all)
-{
-    all->pixel_count = all->stretch_count = 0;
-    if (!es_has_border(y)) return;
-    int64_t row = row_pixels(y), width = (int64_t)y->shape[3], height = (int64_t)y->shape[2];
-    int64_t before = y->border.top * row + y->border.left, after = y->border.bottom * row + y->border.right;
-    if (first == 0 && before) all->stretches[all->stretch_count++] = (struct stretch){-before, before};
-    for (int64_t line = first / row; line < height - 1 && line * row + width < end; line++) {
-        int64_t begin = line * row + width, stop = (line + 1) * row;
-        add_gap(all, begin > first ? begin : first, stop < end ? stop : end);
-    }
-    if (ends_image && after)
-        all->stretches[all->stretch_count++] = (struct stretch){(height - 1) * row + width, after};
-}
-
-/* Not inline, so that the loop over strips keeps its registers. */
-static __attribute__((noinline)) void zero_gaps(float *plane, int64_t distance, uint32_t rows, const gaps *all)
-{
-    /* Four rows at a time: one address serves four stores. */
-    uint32_t row = 0;
-    for (; row + 4 <= rows; row += 4) {
-        float *first = plane + row * distance, *second = first + distance, *third = second + distance;
-        float *fourth = third + distance;
-        for (int number = 0; number < all->pixel_count; number++) {
-            int64_t pixel = all->pixels[number];
-            first[pixel] = second[pixel] = third[pixel] = fourth[pixel] = 0;
-        }
-    }
-    for (; row < rows; row++)
-        for (int number = 0; number < all->pixel_count; number++) plane[row * distance + all->pixels[number]] = 0;
-    for (int number = 0; number < all->stretch_count; number++)
-        for (row = 0; row < rows; row++)
-            memset(plane + row * distance + all->stretches[number].first, 0,
-                   (size_t)all->stretches[number].length * sizeof *plane);
 }
 
 /* All strips of a chunk over one tile. */

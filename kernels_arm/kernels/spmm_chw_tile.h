@@ -16,19 +16,12 @@ typedef struct es_chw_place {
     es_epilogue epilogue;
 } es_chw_place;
 
-/* Rows and vectors that fill the registers: sums, one column's pixels, weights; without FMA, a product. */
-#if defined(ES_VEC_NEON_H)
-enum { ES_CHW_ROWS = 8, ES_CHW_VECTORS_1 = 8, ES_CHW_VECTORS_2 = 8, ES_CHW_VECTORS_4 = 6, ES_CHW_VECTORS_8 = 3 };
-#elif defined(ES_VEC_AVX2_H)
-enum { ES_CHW_ROWS = 4, ES_CHW_VECTORS_1 = 6, ES_CHW_VECTORS_2 = 4, ES_CHW_VECTORS_4 = 3, ES_CHW_VECTORS_8 = 3 };
-#else
-enum { ES_CHW_ROWS = 4, ES_CHW_VECTORS_1 = 6, ES_CHW_VECTORS_2 = 4, ES_CHW_VECTORS_4 = 2, ES_CHW_VECTORS_8 = 2 };
-#endif
-enum { ES_CHW_SUMS = 24, ES_CHW_VECTORS = 8 };
+/* The largest numbers of sums and of vectors of pixels. */
+enum { ES_CHW_SUMS = 24, ES_CHW_VECTORS = 12 };
 
-/* 12 sums, 3 vectors of pixels and a weight are all 16 registers of AVX2, and clang spills: so the last pixels come from
- * memory for every row (24 instructions per 12 multiply-adds instead of 36). The compiler must not see that it is one
- * address. */
+/* 12 sums, 3 vectors of pixels and a weight are all 16 registers of AVX2, and clang spills: so the last pixels come
+ * from memory for every row (24 instructions per 12 multiply-adds instead of 36). The compiler must not see that it is
+ * one address. */
 #if defined(ES_VEC_AVX2_H)
 enum { ES_CHW_REGISTERS = 16 };
 #define ES_CHW_NEW_ADDRESS(pointer) __asm__("" : "+r"(pointer))
@@ -78,9 +71,11 @@ ES_INLINE void es_chw_tile(const es_chw_place *at, const es_strip *strip, uint32
         ES_UNROLL
         for (int i = 0; i < count; i++) sums[i] = es_bound(sums[i], low, high);
     }
-    float *y = at->y + row * at->y_row;
+    /* A local, or it is loaded again after every store. */
+    const int64_t y_row = at->y_row;
+    float *y = at->y + row * y_row;
     ES_UNROLL
-    for (int i = 0; i < count; i++) es_store(y + i / vectors * at->y_row + i % vectors * ES_LANES, sums[i]);
+    for (int i = 0; i < count; i++) es_store(y + i / vectors * y_row + i % vectors * ES_LANES, sums[i]);
 }
 
 #endif

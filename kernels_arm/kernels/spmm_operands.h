@@ -144,7 +144,8 @@ static inline const float *es_prepare_bias(const es_launch *launch, float *to)
     return to;
 }
 
-static inline void es_prepare_operands(const es_launch *launch, size_t head_bytes, uint32_t wanted, es_operands *operands)
+static inline void es_prepare_operands(const es_launch *launch, size_t head_bytes, uint32_t wanted,
+                                       es_operands *operands)
 {
     const es_matrix *matrix = es_matrix_of(launch);
     es_operand_places places = es_place_operands(launch, head_bytes, wanted);

@@ -72,7 +72,8 @@ static es_pixels rows_from(const es_launch *launch, int64_t first, int64_t end)
     es_pixels pixels = {.count = end - first};
     pixels.x = (const float *)(const void *)launch->in_data[0] + first * place->x_pixel;
     pixels.y = (float *)(void *)launch->out_data + first * place->y_pixel;
-    if (launch->in[2]) pixels.residual = (const float *)(const void *)launch->in_data[2] + first * place->residual_pixel;
+    const float *residual = (const float *)(const void *)launch->in_data[2];
+    if (launch->in[2]) pixels.residual = residual + first * place->residual_pixel;
     return pixels;
 }
 
@@ -90,7 +91,8 @@ static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, 
         int64_t count = (in_block + ES_ROW_PIXELS - 1) / ES_ROW_PIXELS;
         for (uint32_t strip = operands->chunks[chunk]; strip < operands->chunks[chunk + 1]; strip++)
             for (int64_t tile = 0; tile < count; tile++) {
-                es_pixels pixels = rows_from(launch, first + in_block * tile / count, first + in_block * (tile + 1) / count);
+                int64_t begins = in_block * tile / count, ends = in_block * (tile + 1) / count;
+                es_pixels pixels = rows_from(launch, first + begins, first + ends);
                 if (product->half)
                     half_row_strip(&product->place, &pixels, &operands->strips[strip]);
                 else
@@ -113,8 +115,9 @@ static bool accepts(const es_launch *launch, bool half, uint32_t group)
 #define KERNELS(type, half) \
     KERNEL(type, half, 1) KERNEL(type, half, 2) KERNEL(type, half, 4) KERNEL(type, half, 8) KERNEL(type, half, 16) \
     KERNEL(type, half, 32)
-#define NAMES(type) \
-    &kernel_##type##_1, &kernel_##type##_2, &kernel_##type##_4, &kernel_##type##_8, &kernel_##type##_16, &kernel_##type##_32
+#define NAMES(type)                                                                                                  \
+    &kernel_##type##_1, &kernel_##type##_2, &kernel_##type##_4, &kernel_##type##_8, &kernel_##type##_16,             \
+        &kernel_##type##_32
 KERNELS(f32, false)
 KERNELS(f16, true)
 

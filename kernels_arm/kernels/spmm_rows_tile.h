@@ -37,7 +37,8 @@ ES_INLINE es_f32 es_load_row_weights(const void *values, size_t at, const bool h
     return half ? es_load_half((const uint16_t *)values + at) : es_load((const float *)values + at);
 }
 
-/* vectors, pixels and half are constants of the caller. Few sums are split into parts, each over every parts-th column. */
+/* vectors, pixels and half are constants of the caller. Few sums are split into parts, each over every parts-th
+ * column. */
 ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const es_strip *strip, uint32_t inside,
                            const int vectors, const int pixels, const bool half)
 {
@@ -59,9 +60,9 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
         ES_UNROLL
         for (int i = 0; i < all; i++) {
             const int part = i / count, pixel = i % count / vectors;
+            const size_t weights = value + (size_t)part * group + (size_t)(i % vectors * ES_LANES);
             sums[i] = es_fma(es_splat(x[offsets[part] + pixel * x_pixel]),
-                             es_load_row_weights(strip->values, value + (size_t)part * group + (size_t)(i % vectors * ES_LANES), half),
-                             sums[i]);
+                             es_load_row_weights(strip->values, weights, half), sums[i]);
         }
         offsets += parts;
         value += (size_t)parts * group;
@@ -90,14 +91,17 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
         ES_UNROLL
         for (int i = 0; i < count; i++) sums[i] = es_bound(sums[i], low, high);
     }
+    /* A local, or it is loaded again after every store. */
+    const int64_t y_pixel = place->y_pixel;
     float *y = at->y + row;
     ES_UNROLL
-    for (int i = 0; i < count; i++) es_store(y + i / vectors * place->y_pixel + i % vectors * ES_LANES, sums[i]);
+    for (int i = 0; i < count; i++) es_store(y + i / vectors * y_pixel + i % vectors * ES_LANES, sums[i]);
     if (!es_epilogue_is_bounds(place->epilogue))
-        es_activate_rows(place->epilogue, y, place->y_pixel, pixels, vectors * ES_LANES);
+        es_activate_rows(place->epilogue, y, y_pixel, pixels, vectors * ES_LANES);
 }
 
-/* Groups smaller than a vector: one pixel at a time, four columns at a time. group and half are constants of the caller. */
+/* Groups smaller than a vector: one pixel at a time, four columns at a time. group and half are constants of the
+ * caller. */
 ES_INLINE void es_narrow_tile(const es_row_place *place, const es_pixels *at, const es_strip *strip, const int group,
                               const bool half)
 {
