@@ -13,7 +13,7 @@ from pathlib import Path
 
 from build_jni import HERE, LIBRARY, exports, java_flags
 
-from build import ELF, compiler_command, objects
+from build import ELF, RELEASE, compiler_command, objects
 
 #: Android 7.0: the first with all that the core needs, and still a few phones in a hundred.
 API = 24
@@ -52,9 +52,11 @@ def library(machine: str, compiler: str, output: Path, ndk: Path | None = None) 
         compiler = str(_ndk_compiler(ndk, machine))
     target = f"{machine}-linux-android.{API}" if compiler == "zig" else f"{machine}-linux-android{API}"
     select = [] if compiler == "zig" or ndk else [f"--target={target}"]
-    # Both leave out what needs a compiler's run-time library, which is not there without an NDK. On x86-64 that costs
-    # the AVX2 kernels: emulators are slow anyhow. zig ignores the flag for ARM, so it gets the functions.
-    flags = [*select, "-mno-outline-atomics" if machine == "aarch64" else "-UES_BUILD_AVX2"]
+    flags = [*select, RELEASE]
+    if machine == "aarch64":
+        # Else atomics call a compiler's run-time library, which is not there without an NDK. zig ignores the flag, and
+        # gets the functions.
+        flags += ["-mno-outline-atomics"]
     if not ndk:
         flags += [f"-isystem{HERE / 'bionic'}", "-nostdinc" if compiler == "zig" else "-nostdlibinc"]
     files = objects(target, compiler, output / "objects", flags)

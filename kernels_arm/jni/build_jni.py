@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from build import ELF, compiler_command, default_compiler, objects
+from build import ELF, RELEASE, compiler_command, default_compiler, objects
 
 HERE = Path(__file__).resolve().parent
 LIBRARY = "libedge_sparse_jni.so"
@@ -59,8 +59,8 @@ def exports(folder: Path) -> Path:
 
 def library(target: str, compiler: str, output: Path) -> Path:
     """Build the native library into a folder and return its path."""
-    files = objects(target, compiler, output / "objects", [])
-    files += objects(target, compiler, output / "objects" / "jni", java_flags(), sorted(HERE.glob("*.c")))
+    files = objects(target, compiler, output / "objects", [RELEASE])
+    files += objects(target, compiler, output / "objects" / "jni", [RELEASE, *java_flags()], sorted(HERE.glob("*.c")))
     made = output / LIBRARY
     link = [*compiler_command(compiler, target), "-shared", "-g0", "-s", "-o", str(made), *map(str, files), *ELF]
     link += [f"-Wl,--version-script={exports(output / 'objects')}", "-Wl,-z,defs", f"-Wl,-soname,{LIBRARY}"]

@@ -12,7 +12,7 @@ from jvm import ROOT, jni_module
 elftools = pytest.importorskip("elftools", reason="pip install pyelftools")
 from elftools.elf.elffile import ELFFile  # noqa: E402
 
-LIMIT = 400 * 1024
+LIMIT = 512 * 1024
 MACHINES = {"arm64-v8a": "EM_AARCH64", "x86_64": "EM_X86_64"}
 
 

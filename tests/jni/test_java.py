@@ -77,7 +77,7 @@ def test_text_is_that_of_python(jvm, shakespeare, attention):
     tokens, skipped, greedy, seeded = jvm.main("TextCheck", shakespeare, attention, prompt, count, 0.5)
     with es.llm.load(shakespeare, cache="f32", context=512, **mode) as model:
         options = {"temperature": 0.8, "top_p": 0.95, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "seed": 7}
-        assert json.loads(tokens) == list(model.encode(prompt))
+        assert json.loads(tokens) == model.codec.encode(prompt)
         assert greedy == model.generate(prompt, max_tokens=count, temperature=0).text.replace("\n", "\\n")
         assert (float(skipped) > 0) == (attention == "delta")
         assert seeded == model.generate(prompt, max_tokens=count, **options).text.replace("\n", "\\n")

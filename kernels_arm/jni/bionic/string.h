@@ -11,5 +11,6 @@ size_t strlen(const char *text);
 size_t strnlen(const char *text, size_t size);
 int strcmp(const char *left, const char *right);
 int strncmp(const char *left, const char *right, size_t size);
+char *strcpy(char *restrict to, const char *restrict from);
 char *strchr(const char *text, int character);
 #endif

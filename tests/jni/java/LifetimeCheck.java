@@ -72,7 +72,7 @@ public final class LifetimeCheck {
     }
 
     private static void wrongOptions() {
-        expect("FILE_NOT_FOUND", () -> EdgeSparse.load(networkPath + "/nowhere"));
+        expect("FILE_NOT_FOUND", () -> EdgeSparse.load(networkPath + ".nowhere"));
         expect("FILE_NOT_FOUND", () -> EdgeSparse.load("\u00fc\ud83d\ude00.egs"));
         expect("IllegalArgumentException", () -> EdgeSparse.load("a\0b"));
         expect("IllegalArgumentException", () -> EdgeSparse.load(ByteBuffer.allocate(64), new Options()));
@@ -83,8 +83,9 @@ public final class LifetimeCheck {
         expect("THREADS_RANGE", () -> EdgeSparse.load(networkPath, new Options().threads(-1)));
         expect("PLAN_UNKNOWN", () -> EdgeSparse.load(networkPath, new Options().plan("\ud83d\ude00")));
         expect("NO_LANGUAGE_MODEL", () -> EdgeSparse.loadText(networkPath, new TextOptions()));
+        expect("CONTEXT_RANGE", () -> EdgeSparse.loadText(textPath, new TextOptions().context(7)));
         expect("ATTENTION_THETA", () -> EdgeSparse.loadText(textPath, new TextOptions().delta(-1, 0.05f, 0)));
-        try (TextModel text = EdgeSparse.loadText(textPath, new TextOptions().context(64))) {
+        try (TextModel text = EdgeSparse.loadText(textPath, new TextOptions().context(128))) {
             expect("PROMPT_EMPTY", () -> text.generate("", LONG));
             expect("PROMPT_TOO_LONG", () -> text.generate(new String(new char[5000]).replace('\0', 'a'), LONG));
             expect("SAMPLING_RANGE", () -> text.generate("a", new GenerateOptions().topP(2)));

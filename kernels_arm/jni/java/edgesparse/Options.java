@@ -2,7 +2,7 @@ package edgesparse;
 
 /** How a network runs. */
 public final class Options {
-    /** Plain C. */
+    /** Plain C; only in libraries that were built with it, not in released ones. */
     public static final int SCALAR = 1;
     /** NEON of ARMv8.0, or SSE2. */
     public static final int VECTOR = 2;
