@@ -1,7 +1,7 @@
 """Build the fuzz target with clang and run it on the vectors of tests/vectors.
 
-    python kernels_arm/fuzz/fuzz.py --seconds 60
-    python kernels_arm/fuzz/fuzz.py --runs 100000 --output build/fuzz
+python kernels_arm/fuzz/fuzz.py --seconds 60
+python kernels_arm/fuzz/fuzz.py --runs 100000 --output build/fuzz
 """
 
 from __future__ import annotations
