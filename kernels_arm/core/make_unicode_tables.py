@@ -85,10 +85,9 @@ def _by_parts(pairs: Sequence[tuple[int, int, int]]):  # type: ignore[no-untyped
 
 def _two_stages(name: str, values: Sequence[int], block: int) -> list[str]:
     """Return the numbers of blocks up to the last that is not zero, and the different blocks, zeros first."""
-    while not any(values[-block:]):
-        values = values[:-block]
+    end = max(at for at, value in enumerate(values) if value) // block * block + block
     blocks: dict[tuple[int, ...], int] = {(0,) * block: 0}
-    numbers = [blocks.setdefault(tuple(values[at : at + block]), len(blocks)) for at in range(0, len(values), block)]
+    numbers = [blocks.setdefault(tuple(values[at : at + block]), len(blocks)) for at in range(0, end, block)]
     kind = "uint8_t" if len(blocks) <= 256 else "uint16_t"
     flat = [value for found in blocks for value in found]
     return [*_array(kind, f"{name}_blocks", numbers), *_array("uint8_t", f"{name}_values", flat)]
