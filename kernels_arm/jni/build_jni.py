@@ -72,7 +72,7 @@ def compile_java(sources: list[Path], folder: Path, class_path: str = "") -> Pat
     """Compile Java sources for Java 8, which every Android since 7.0 can run, and return the folder of the classes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    options = ["--release", "8", "-encoding", "UTF-8", "-Xlint:all,-options", "-Werror", "-g:lines"]
+    options = ["--release", "8", "-encoding", "UTF-8", "-Xlint:all,-options,-try", "-Werror", "-g:lines"]
     path = ["-classpath", class_path] if class_path else []
     javac = str(jdk() / "bin" / "javac")
     subprocess.run([javac, *options, *path, "-d", str(folder), *map(str, sorted(sources))], check=True)

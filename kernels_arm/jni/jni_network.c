@@ -154,15 +154,15 @@ static void JNICALL preprocess(JNIEnv *env, jclass class, jlong handle, jintArra
     const es_model *model = ((network *)es_from_handle(handle))->model;
     float *values = (*env)->GetDirectBufferAddress(env, input);
     jsize count = (*env)->GetArrayLength(env, argb);
-    es_image image = {.width = (uint32_t)width, .height = (uint32_t)height, .channels = 4};
+    uint8_t *pixels = malloc((size_t)count * 4);
+    es_image image = {.pixels = pixels, .width = (uint32_t)width, .height = (uint32_t)height, .channels = 4};
     size_t scratch_bytes = es_image_scratch_bytes(model, &image);
-    uint8_t *pixels = malloc((size_t)count * 4), *scratch = malloc(scratch_bytes + 1);
+    uint8_t *scratch = malloc(scratch_bytes + 1);
     if (!pixels || !scratch) {
         es_jni_throw(env, ES_MEMORY_EXHAUSTED, "no memory for the picture");
     } else {
         (*env)->GetIntArrayRegion(env, argb, 0, count, (jint *)(void *)pixels);
         to_rgba(pixels, (size_t)count);
-        image.pixels = pixels;
         es_status status = es_image_preprocess(model, &image, scratch, scratch_bytes, values, (size_t)bytes);
         es_jni_throw(env, status, "the picture does not become the model's input");
     }
