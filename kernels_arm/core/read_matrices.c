@@ -239,7 +239,9 @@ static bool read_matrix(es_matrix_source *source, const uint8_t *record)
     if (source->values.length != bytes)
         return ES_REFUSE_MATRIX(source, ES_MATRIX_VALUES, "its values have %" PRIu64 " bytes instead of %" PRIu64,
                                 source->values.length, bytes);
-    matrix->values = source->values.data;
+    /* In memory or in an archive a file may lie at any address; kernels read whole elements, and integers by fours. */
+    bool aligned = (uintptr_t)source->values.data % (matrix->dtype == ES_F16 ? 2 : 4) == 0;
+    matrix->values = aligned ? source->values.data : es_keep(source->reader, source->values);
     matrix->value_bytes = bytes;
     return !source->reader->status;
 }

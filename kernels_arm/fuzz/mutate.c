@@ -40,7 +40,7 @@ static void change_number(uint8_t *data, part place, uint32_t *state)
     size_t at = place.offset + next(state) % (place.length / size) * size;
     size_t distance = records[next(state) % 6];
     if (next(state) % 4 == 0 && at + distance + size <= place.offset + place.length) {
-        memcpy(data + at, data + at + distance, size);
+        memmove(data + at, data + at + distance, size);
         return;
     }
     uint64_t number = 0;

@@ -14,7 +14,8 @@ static size_t section_count(const uint8_t *data, size_t size)
 {
     if (size < ES_HEADER_BYTES) return 0;
     size_t count = es_load_u32(data + 24), fit = (size - ES_HEADER_BYTES) / ES_DIRECTORY_ENTRY_BYTES;
-    return count > 64 ? 64 : count > fit ? fit : count;
+    size_t most = fit < 64 ? fit : 64;
+    return count < most ? count : most;
 }
 
 /* Calls visit for every section and blob record that names a part inside the file. */
