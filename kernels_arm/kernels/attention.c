@@ -112,14 +112,17 @@ static es_key_tile tile_of(const es_cache *cache, int64_t head, int64_t first, c
 
 static void scale_scores(es_attention_rows *rows, int64_t first, const float *scales)
 {
-    for (int64_t row = first; row < rows->count; row++)
-        for (int key = 0; key < ES_TILE_KEYS; key++) rows->scores[row * ES_TILE_KEYS + key] *= scales[key];
+    for (int64_t row = first; row < rows->count; row++) {
+        float *scores = rows->scores + row * ES_TILE_KEYS;
+        for (int key = 0; key < ES_TILE_KEYS; key += ES_LANES)
+            es_store(scores + key, es_mul(es_load(scores + key), es_load(scales + key)));
+    }
 }
 
-static void meet_tile(es_attention_rows *rows, int64_t first, const es_cache *keys, const es_cache *values, int64_t head,
-                      int64_t tile, float *scratch)
+static void meet_tile(es_attention_rows *rows, const es_cache *keys, const es_cache *values, int64_t head, int64_t tile,
+                      float *scratch)
 {
-    int64_t scales = head * keys->capacity + tile;
+    int64_t scales = head * keys->capacity + tile, first = es_begin_tile(rows, tile);
     es_score_rows(rows, first, tile_of(keys, head, tile, rows, scratch));
     if (keys->dtype == ES_S8) scale_scores(rows, first, keys->scales + scales);
     for (int64_t row = first; row < rows->count; row++) es_weigh_row(rows, row);
@@ -159,19 +162,11 @@ static void attend(const es_launch *launch, const es_heads *heads, int64_t unit,
         int64_t token = (first_row + row) / heads->group, query_head = (first_row + row) % heads->group;
         int64_t column = (head * heads->group + query_head) * heads->head_dim;
         es_begin_attention_row(&rows, row, row_of(launch->in[0], launch->in_data[0], token, column), heads->head_dim,
-                               es_word_float(launch->step->words[ES_ATT_SCALE]));
+                               es_word_float(launch->step->words[ES_ATT_SCALE]), heads->position + token + 1);
     }
-    int64_t last = heads->position + (first_row + count - 1) / heads->group;
-    int64_t tiles = last / ES_TILE_KEYS + 1;
-    for (int64_t number = tiles * split / heads->splits; number < tiles * (split + 1) / heads->splits; number++) {
-        int64_t tile = number * ES_TILE_KEYS, first = 0;
-        for (int64_t row = 0; row < count; row++) {
-            int64_t seen = heads->position + (first_row + row) / heads->group + 1 - tile;
-            rows.seen[row] = seen < 0 ? 0 : seen < ES_TILE_KEYS ? seen : ES_TILE_KEYS;
-            if (!rows.seen[row]) first = row + 1;
-        }
-        meet_tile(&rows, first, &keys, &values, head, tile, scratch);
-    }
+    int64_t last = heads->position + (first_row + count - 1) / heads->group, tiles = last / ES_TILE_KEYS + 1;
+    for (int64_t number = tiles * split / heads->splits; number < tiles * (split + 1) / heads->splits; number++)
+        meet_tile(&rows, &keys, &values, head, number * ES_TILE_KEYS, scratch);
     finish(launch, heads, &rows, head, first_row, split);
 }
 

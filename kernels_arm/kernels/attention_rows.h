@@ -33,7 +33,8 @@ typedef struct es_attention_rows {
     float *largest;  /* score */
     float *weights;  /* their sum */
     float *scores;   /* ES_TILE_KEYS of every row */
-    int64_t seen[ES_TILE_ROWS]; /* keys of the tile at hand that a row sees: its first ones; 0 to ES_TILE_KEYS */
+    int64_t end[ES_TILE_ROWS];  /* keys that a row sees at all: its first ones; never fewer than the row before */
+    int64_t seen[ES_TILE_ROWS]; /* of the tile at hand; 0 to ES_TILE_KEYS */
 } es_attention_rows;
 
 /* ES_TILE_KEYS keys or values, in rows of stride elements that have no padding or that of es_attention_rows. */
@@ -79,16 +80,29 @@ static inline float *es_place_attention_rows(es_attention_rows *rows, int64_t co
     return rows->weights + count;
 }
 
-/* Begin with a query of head_dim elements and nothing seen. */
+/* Begin with a query of head_dim elements that sees the first `end` keys. */
 static inline void es_begin_attention_row(es_attention_rows *rows, int64_t row, const float *query, int64_t head_dim,
-                                          float scale)
+                                          float scale, int64_t end)
 {
+    rows->end[row] = end;
     float *to = rows->queries + row * rows->padded;
     for (int64_t i = 0; i < head_dim; i++) to[i] = query[i] * scale;
     for (int64_t i = head_dim; i < rows->padded; i++) to[i] = 0.0f;
     memset(rows->sums + row * rows->padded, 0, (size_t)rows->padded * sizeof(float));
     rows->largest[row] = -INFINITY;
     rows->weights[row] = 0.0f;
+}
+
+/* Say which keys of the tile that begins at a token every row sees; return the first row that sees any. */
+static inline int64_t es_begin_tile(es_attention_rows *rows, int64_t tile)
+{
+    int64_t first = 0;
+    for (int64_t row = 0; row < rows->count; row++) {
+        int64_t seen = rows->end[row] - tile;
+        rows->seen[row] = seen < 0 ? 0 : seen < ES_TILE_KEYS ? seen : ES_TILE_KEYS;
+        first += rows->seen[row] == 0;
+    }
+    return first;
 }
 
 /* Products of count rows with the keys of a tile. */

@@ -68,8 +68,8 @@ static void begin_unit(const es_launch *launch, es_delta_unit *unit, int64_t num
         int64_t token = (first_row + row) / group, query_head = head * group + (first_row + row) % group;
         const float *query = (const float *)(const void *)launch->in_data[0] +
                              token * (int64_t)launch->in[0]->strides[0] + query_head * head_dim;
-        es_begin_attention_row(&unit->rows, row, query, head_dim, es_word_float(launch->step->words[ES_ATT_SCALE]));
         int64_t at = unit->position + token;
+        es_begin_attention_row(&unit->rows, row, query, head_dim, es_word_float(launch->step->words[ES_ATT_SCALE]), at + 1);
         unit->lowest[row] = es_larger(at / window * window, unit->keys.marks[1]);
     }
 }
@@ -123,14 +123,9 @@ static void attend(const es_launch *launch, int64_t number, float *memory)
     es_attention_rows *rows = &unit.rows;
     int64_t group = group_of(launch), blocks = (rows_of(launch) + ES_TILE_ROWS - 1) / ES_TILE_ROWS;
     int64_t first_row = number % blocks * ES_TILE_ROWS;
-    int64_t stop = unit.position + (first_row + rows->count - 1) / group + 1;
+    int64_t stop = rows->end[rows->count - 1];
     for (int64_t tile = 0; tile < stop; tile += ES_TILE_KEYS) {
-        int64_t count = es_smaller(stop - tile, ES_TILE_KEYS), first = 0;
-        for (int64_t row = 0; row < rows->count; row++) {
-            int64_t seen = unit.position + (first_row + row) / group + 1 - tile;
-            rows->seen[row] = es_larger(0, es_smaller(seen, ES_TILE_KEYS));
-            if (!rows->seen[row]) first = row + 1;
-        }
+        int64_t count = es_smaller(stop - tile, ES_TILE_KEYS), first = es_begin_tile(rows, tile);
         load_tile(launch, &unit, tile, count, tile < unit.lowest[rows->count - 1]);
         score_tile(&unit, first, tile, count);
         for (int64_t row = first; row < rows->count; row++) es_weigh_row(rows, row);
