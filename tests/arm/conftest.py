@@ -1,6 +1,7 @@
 """What the tests on ARM need: zig, qemu's processors, programs for both machines. Each is a reason to skip."""
 
 import importlib.util
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def qemu():
 
 @pytest.fixture(scope="session")
 def build_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("native-build")
+    # Compiling everything takes two minutes; a folder that stays takes the seconds of what changed.
+    kept = os.environ.get("EDGE_SPARSE_TEST_BUILDS")
+    return Path(kept) if kept else tmp_path_factory.mktemp("native-build")
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +53,12 @@ def programs(zig, build_folder):
 
 @pytest.fixture(scope="session")
 def arm_library(zig, build_folder):
-    return build.shared_library("aarch64-linux-gnu.2.28", "zig", build_folder / "aarch64-gnu")
+    return build.shared_library("aarch64-linux-gnu.2.28", "zig", build_folder / "aarch64-gnu", [build.RELEASE])
 
 
 @pytest.fixture(scope="session")
 def host_library(zig, build_folder):
-    return build.shared_library("x86_64-linux-gnu.2.28", "zig", build_folder / "x86_64-gnu")
+    return build.shared_library("x86_64-linux-gnu.2.28", "zig", build_folder / "x86_64-gnu", [build.RELEASE])
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from arm_machine import ROOT
 
@@ -97,12 +96,25 @@ def test_the_native_backend_is_the_default(arm_python, cpu, words):
     assert any(line.startswith("numba") and "pip install" in line for line in others)
 
 
-def test_the_runtime_tests_pass(arm_python):
-    files = ["tests/vectors/test_vectors.py", "tests/backends/native"]
-    done = arm_python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "native and not numba", *files)
+#: The wheel has no plain C, qemu starts no second ARM program, and its threads end in a fork.
+LEFT_OUT = "not scalar and not avx2 and not fork and not library_is_told"
+
+
+@pytest.mark.parametrize(
+    ("cpu", "files", "words"),
+    [
+        ("cortex-a53", ["tests/vectors/test_vectors.py", "tests/backends/native/test_native_program.py"], "native"),
+        ("cortex-a76", ["tests/backends/native"], "vector or dotprod"),
+    ],
+)
+def test_the_runtime_tests_pass(arm_python, cpu, files, words):
+    done = arm_python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"({words}) and {LEFT_OUT}", *files), cpu=cpu
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "failed" not in done.stdout
-    assert np.__version__
+    last = done.stdout.splitlines()[-1]
+    assert "passed" in last
+    assert "skipped" not in last
 
 
 def test_the_command_line(arm_python):
