@@ -1,12 +1,12 @@
-/* The rules of whole plans: ports, operands, the flow of values through memory. No step can touch what is not its own. */
+/* The rules of whole plans: ports, operands, values in memory. No step can touch what is not its own. */
 #include "step_view.h"
 #include "written.h"
 
 static bool need_length(es_reader *reader, const es_plan *plan, const es_tensor *tensor)
 {
     if (tensor->symbol_axis < 0 || (plan->symbol_max && tensor->shape[0] == plan->symbol_max)) return true;
-    return es_refuse(reader, ES_PLAN_SYMBOL, "plan %s: %s of shape %s does not follow the symbol, at most %u", plan->name,
-                     tensor->name, ES_SHAPE_TEXT(tensor), (unsigned)plan->symbol_max);
+    return es_refuse(reader, ES_PLAN_SYMBOL, "plan %s: %s of shape %s does not follow the symbol, at most %u",
+                     plan->name, tensor->name, ES_SHAPE_TEXT(tensor), (unsigned)plan->symbol_max);
 }
 
 typedef struct port_names {
@@ -130,7 +130,8 @@ static bool check_target(const es_step_view *view, const es_tensor *target, int 
         const es_tensor *other = view->in[index];
         if (!other || index == own || other->storage != target->storage || in_place(view, other, target)) continue;
         es_footprint read = es_footprint_of(other);
-        if (!ES_NEED(view, es_apart(&written, &read), ES_STEP_OVERLAP, "%s and %s share memory", target->name, other->name))
+        if (!ES_NEED(view, es_apart(&written, &read), ES_STEP_OVERLAP, "%s and %s share memory", target->name,
+                     other->name))
             return false;
     }
     return true;

@@ -59,6 +59,7 @@ bool es_read_gaps(es_matrix_source *source)
     }
     if (!complete || at != length)
         return ES_REFUSE_MATRIX(source, ES_INDEX_COUNT, "it keeps %" PRIu64 " columns, its index lists others", total);
-    if (!inside) return ES_REFUSE_MATRIX(source, ES_INDEX_RANGE, "it names columns beyond %u", (unsigned)matrix->columns);
+    if (!inside)
+        return ES_REFUSE_MATRIX(source, ES_INDEX_RANGE, "it names columns beyond %u", (unsigned)matrix->columns);
     return !source->reader->status;
 }

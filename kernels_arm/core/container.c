@@ -37,7 +37,10 @@ static bool all_zero(const uint8_t *data, uint64_t length)
     return !any;
 }
 
-static uint64_t next_part(uint64_t end) { return (end + ES_PART_ALIGNMENT - 1) / ES_PART_ALIGNMENT * ES_PART_ALIGNMENT; }
+static uint64_t next_part(uint64_t end)
+{
+    return (end + ES_PART_ALIGNMENT - 1) / ES_PART_ALIGNMENT * ES_PART_ALIGNMENT;
+}
 
 /* What a file is that is none of ours. */
 static const char *guess(const uint8_t *data, uint64_t length)
@@ -99,7 +102,8 @@ static bool read_section(es_reader *reader, const uint8_t *entry, uint32_t *prev
     if (type <= *previous)
         return es_refuse(reader, ES_SECTION_ORDER, "section %u is repeated or out of order", (unsigned)type);
     *previous = type;
-    if ((flags & ~(uint32_t)NEEDED) || es_load_u32(entry + ES_AT_DIRECTORY_RESERVED) || (known && flags != rules[type].flags))
+    if ((flags & ~(uint32_t)NEEDED) || es_load_u32(entry + ES_AT_DIRECTORY_RESERVED) ||
+        (known && flags != rules[type].flags))
         return es_refuse(reader, ES_SECTION_FLAGS, "section %u has flags %#x", (unsigned)type, (unsigned)flags);
     if (flags && !known)
         return es_refuse(reader, ES_SECTION_UNKNOWN, "the file needs section %u, which this release does not know",

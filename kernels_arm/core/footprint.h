@@ -21,8 +21,8 @@ static inline uint64_t es_huge_product(uint64_t a, uint64_t b)
 }
 
 /* An image plane in pixels, counted from pixel (0, 0): row is the distance of rows, pixels go from the first to the
- * last real one, gaps included; the border begins before pixels in front of pixel 0 and ends after pixels past the last;
- * owned pixels after pixel 0 belong to the plane in CHW. */
+ * last real one, gaps included; the border begins before pixels in front of pixel 0 and ends after pixels past the
+ * last; owned pixels after pixel 0 belong to the plane in CHW. */
 typedef struct es_frame {
     uint64_t row, pixels, before, after, owned;
 } es_frame;
@@ -40,7 +40,7 @@ typedef struct es_footprint {
 
 /* The bytes that a step which writes the tensor may change, relative to its storage. */
 es_footprint es_footprint_of(const es_tensor *tensor);
-/* Whether both are known to share no byte: one ends before the other begins, or they are slices of one larger tensor. */
+/* Whether both are known to share no byte: one ends before the other begins, or they are slices of a larger tensor. */
 bool es_apart(const es_footprint *a, const es_footprint *b);
 
 #endif

@@ -39,17 +39,19 @@ bool es_read_image(es_reader *reader)
     uint32_t height = es_load_u32(record + ES_AT_IMAGE_HEIGHT), width = es_load_u32(record + ES_AT_IMAGE_WIDTH);
     uint32_t channels = es_load_u32(record + ES_AT_IMAGE_CHANNELS), resize = es_load_u32(record + ES_AT_IMAGE_RESIZE);
     uint32_t bgr = es_load_u32(record + ES_AT_IMAGE_BGR), longer = height > width ? height : width;
-    *image = (es_image_record){.height = height, .width = width, .channels = channels, .resize = resize, .bgr = bgr != 0};
+    *image = (es_image_record){.height = height, .width = width, .channels = channels, .resize = resize};
+    image->bgr = bgr != 0;
     bool fits = (channels == 1 || channels == 3) && height && width && longer <= SIDE_LIMIT &&
                 (!resize || (resize >= longer && resize <= SIDE_LIMIT)) && bgr <= (channels == 3) &&
                 channel_numbers(record + ES_AT_IMAGE_MEAN, channels, false, image->mean) &&
                 channel_numbers(record + ES_AT_IMAGE_STD, channels, true, image->std);
     if (!fits)
-        return es_refuse(reader, ES_IMAGE_VALUES, "image preprocessing %u x %u x %u is out of range", (unsigned)channels,
-                         (unsigned)height, (unsigned)width);
+        return es_refuse(reader, ES_IMAGE_VALUES, "image preprocessing %u x %u x %u is out of range",
+                         (unsigned)channels, (unsigned)height, (unsigned)width);
     const es_plan *plan = &reader->model->plans[0];
     const es_tensor *input = plan->input_count ? &reader->model->tensors[plan->inputs[0]] : NULL;
-    if (!input || input->rank != 4 || input->shape[1] != channels || input->shape[2] != height || input->shape[3] != width)
+    if (!input || input->rank != 4 || input->shape[1] != channels || input->shape[2] != height ||
+        input->shape[3] != width)
         return es_refuse(reader, ES_IMAGE_SHAPE, "images of %u x %u x %u do not fit an input of shape %s",
                          (unsigned)channels, (unsigned)height, (unsigned)width,
                          input ? es_list(input->shape, input->rank).text : "()");

@@ -53,7 +53,8 @@ static bool chain_bands(es_reader *reader)
     for (uint32_t number = 0; number < matrices; number++) {
         uint8_t record[ES_LARGEST_RECORD];
         es_load_record(reader, ES_SECTION_MATRICES, number, record);
-        uint32_t own_first = es_load_u32(record + ES_AT_MATRIX_FIRST_BAND), own = es_load_u32(record + ES_AT_MATRIX_BAND_COUNT);
+        uint32_t own_first = es_load_u32(record + ES_AT_MATRIX_FIRST_BAND);
+        uint32_t own = es_load_u32(record + ES_AT_MATRIX_BAND_COUNT);
         if (own_first != first || !own || own > count - first)
             return es_refuse(reader, ES_MATRIX_BANDS, "matrix %u: %u bands from %u are not the next of %u",
                              (unsigned)number, (unsigned)own, (unsigned)own_first, (unsigned)count);
@@ -92,8 +93,8 @@ static bool read_bands(es_matrix_source *source)
         uint32_t group = es_load_u32(record + ES_AT_BAND_GROUP);
         bool known = group && group <= 32 && !(group & (group - 1));
         if (first != row || !known || !rows || rows % group)
-            return ES_REFUSE_MATRIX(source, ES_MATRIX_BANDS, "a band of %u rows from %u in groups of %u", (unsigned)rows,
-                                    (unsigned)first, (unsigned)group);
+            return ES_REFUSE_MATRIX(source, ES_MATRIX_BANDS, "a band of %u rows from %u in groups of %u",
+                                    (unsigned)rows, (unsigned)first, (unsigned)group);
         bands[number] = (es_band){first, rows, group, (uint32_t)strips};
         row += rows;
         strips += rows / group;
@@ -162,7 +163,8 @@ static uint64_t lay_out(es_matrix_source *source, uint64_t *scales)
     uint32_t granule = form_of(matrix->dtype).granule, row_bytes = form_of(matrix->dtype).row_bytes;
     uint64_t *starts = es_take_copy(source->reader, (uint64_t)matrix->strips + 1, sizeof *starts);
     uint64_t *value_starts = es_take_copy(source->reader, (uint64_t)matrix->strips + 1, sizeof *value_starts);
-    uint64_t *scale_starts = granule ? es_take_copy(source->reader, (uint64_t)matrix->strips + 1, sizeof *starts) : NULL;
+    uint64_t *scale_starts = NULL;
+    if (granule) scale_starts = es_take_copy(source->reader, (uint64_t)matrix->strips + 1, sizeof *scale_starts);
     uint64_t kept = 0, bytes = 0, factors = 0;
     bool filled = starts && value_starts && (scale_starts || !granule);
     for (uint32_t number = 0; number < matrix->band_count; number++) {
@@ -194,7 +196,8 @@ static bool read_scales(es_matrix_source *source, uint64_t count)
     const uint8_t *scales = es_keep(source->reader, source->scales);
     uint32_t infinite = 0;
     /* The exponent bits are all ones in infinities and what is no number. */
-    for (uint64_t number = 0; number < count; number++) infinite |= (es_load_u16(scales + 2 * number) & 0x7C00) == 0x7C00;
+    for (uint64_t number = 0; number < count; number++)
+        infinite |= (es_load_u16(scales + 2 * number) & 0x7C00) == 0x7C00;
     if (infinite) return ES_REFUSE_MATRIX(source, ES_MATRIX_SCALES, "a scale is not a finite number");
     source->matrix->scales = (const uint16_t *)(const void *)scales;
     return true;
@@ -260,8 +263,8 @@ static bool read_first(es_reader *reader, uint32_t number, const uint8_t *record
     }
     /* Blobs that many records share could make a small file name any number of bytes. */
     if (*named > SHARED_TIMES * reader->file_length + SHARED_BYTES)
-        return es_refuse(reader, ES_MATRIX_SHARED, "matrix %u: matrices name %" PRIu64 " bytes of blobs", (unsigned)number,
-                         *named);
+        return es_refuse(reader, ES_MATRIX_SHARED, "matrix %u: matrices name %" PRIu64 " bytes of blobs",
+                         (unsigned)number, *named);
     return read_matrix(&source, record);
 }
 

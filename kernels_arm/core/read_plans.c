@@ -16,7 +16,8 @@ static bool check_tensors(const es_reader *reader, const es_step *step, const in
     int64_t count = reader->model->tensor_count;
     for (uint32_t index = 0; index < ES_MAX_INPUTS; index++) {
         int32_t tensor = step->inputs[index];
-        if (index >= step->input_count ? tensor != ES_NO_TENSOR : tensor < ES_NO_TENSOR || tensor >= count) return false;
+        bool used = index < step->input_count;
+        if (used ? tensor < ES_NO_TENSOR || tensor >= count : tensor != ES_NO_TENSOR) return false;
     }
     return outputs[0] >= 0 && outputs[0] < count && outputs[1] == ES_NO_TENSOR;
 }
@@ -69,14 +70,15 @@ static bool read_plan(es_reader *reader, uint32_t number, es_plan *plan, plan_pl
     plan->output_count = es_load_u32(record + ES_AT_PLAN_OUTPUT_COUNT);
     plan->symbol_max = es_load_u32(record + ES_AT_PLAN_SYMBOL_MAX);
     plan->arena_bytes = es_load_u64(record + ES_AT_PLAN_ARENA_BYTES);
-    uint32_t first_step = es_load_u32(record + ES_AT_PLAN_FIRST_STEP), first_port = es_load_u32(record + ES_AT_PLAN_FIRST_PORT);
+    uint32_t first_step = es_load_u32(record + ES_AT_PLAN_FIRST_STEP);
+    uint32_t first_port = es_load_u32(record + ES_AT_PLAN_FIRST_PORT);
     uint64_t total = (uint64_t)plan->input_count + plan->output_count;
     if (first_step != next->step || !plan->step_count || plan->step_count > steps - next->step)
         return REFUSE_PLAN(ES_PLAN_STEPS, "%u steps from %u are not the next of %u", (unsigned)plan->step_count,
                            (unsigned)first_step, (unsigned)steps);
     if (first_port != next->port || !plan->output_count || total > ports - next->port)
-        return REFUSE_PLAN(ES_PLAN_PORTS, "%" PRIu64 " ports from %u are not the next of %u", total, (unsigned)first_port,
-                           (unsigned)ports);
+        return REFUSE_PLAN(ES_PLAN_PORTS, "%" PRIu64 " ports from %u are not the next of %u", total,
+                           (unsigned)first_port, (unsigned)ports);
     if (plan->arena_bytes > ES_ARENA_LIMIT || plan->arena_bytes % ES_PART_ALIGNMENT)
         return REFUSE_PLAN(ES_PLAN_ARENA, "an arena of %" PRIu64 " bytes", plan->arena_bytes);
     if (!*plan->symbol != !plan->symbol_max || plan->symbol_max > SYMBOL_LIMIT)
@@ -95,7 +97,8 @@ static bool check_names(es_reader *reader)
     for (uint32_t plan = 0; plan < model->plan_count; plan++)
         for (uint32_t other = 0; other < plan; other++)
             if (!strcmp(model->plans[plan].name, model->plans[other].name))
-                return es_refuse(reader, ES_PLAN_NAME, "plans %u and %u have one name", (unsigned)other, (unsigned)plan);
+                return es_refuse(reader, ES_PLAN_NAME, "plans %u and %u have one name", (unsigned)other,
+                                 (unsigned)plan);
     return true;
 }
 

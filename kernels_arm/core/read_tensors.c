@@ -21,11 +21,12 @@ static bool check_numbers(es_reader *reader, uint32_t number, const es_tensor *t
     bool empty = false;
     for (uint32_t axis = 0; axis < tensor->rank; axis++) empty |= tensor->shape[axis] == 0;
     if (empty || bytes_of(tensor) > ES_ARENA_LIMIT)
-        return REFUSE(SHAPE, "shape %s is empty or exceeds %" PRIu64 " bytes", es_list(tensor->shape, tensor->rank).text,
-                      ES_ARENA_LIMIT);
+        return REFUSE(SHAPE, "shape %s is empty or exceeds %" PRIu64 " bytes",
+                      es_list(tensor->shape, tensor->rank).text, ES_ARENA_LIMIT);
     if (!isfinite(tensor->scale) || tensor->scale <= 0)
         return REFUSE(SCALE, "scale %g is not a positive number", (double)tensor->scale);
-    int32_t low = tensor->dtype == ES_S8 ? -128 : 0, high = tensor->dtype == ES_S8 ? 127 : tensor->dtype == ES_U8 ? 255 : 0;
+    int32_t low = tensor->dtype == ES_S8 ? -128 : 0;
+    int32_t high = tensor->dtype == ES_S8 ? 127 : tensor->dtype == ES_U8 ? 255 : 0;
     if (tensor->zero_point < low || tensor->zero_point > high)
         return REFUSE(ZERO_POINT, "zero point %d of type %d", (int)tensor->zero_point, (int)tensor->dtype);
     bool movable = tensor->layout == ES_ROW_MAJOR && tensor->storage != ES_CONSTANT && tensor->rank;
@@ -61,7 +62,8 @@ static bool rows_fit(const es_tensor *tensor)
 static bool image_fits(const es_tensor *tensor)
 {
     uint64_t batch = tensor->shape[0], channels = tensor->shape[1], width = tensor->shape[3];
-    uint64_t image = tensor->strides[0], plane = tensor->strides[1], line = tensor->strides[2], pixel = tensor->strides[3];
+    uint64_t image = tensor->strides[0], plane = tensor->strides[1];
+    uint64_t line = tensor->strides[2], pixel = tensor->strides[3];
     bool nhwc = tensor->layout == ES_NHWC;
     if ((nhwc ? plane : pixel) != 1 || (nhwc && pixel < channels) || line % pixel) return false;
     es_frame frame = es_frame_of(tensor);
@@ -127,16 +129,19 @@ static bool check_dense(es_reader *reader, uint32_t number, es_tensor *tensor, u
     uint64_t size = bytes_of(tensor);
     if (tensor->offset) return REFUSE(OFFSET, "constants, inputs and outputs begin at byte 0");
     if (tensor->extent[0] || tensor->extent[1] != size)
-        return REFUSE(EXTENT, "extent %s is not the %" PRIu64 " bytes of its elements", es_list(tensor->extent, 2).text, size);
+        return REFUSE(EXTENT, "extent %s is not the %" PRIu64 " bytes of its elements",
+                      es_list(tensor->extent, 2).text, size);
     if (tensor->storage != ES_CONSTANT) {
         if (!boundary_strides(tensor))
-            return REFUSE(STRIDES, "strides %s leave gaps or change the order", es_list(tensor->strides, tensor->rank).text);
+            return REFUSE(STRIDES, "strides %s leave gaps or change the order",
+                          es_list(tensor->strides, tensor->rank).text);
         if (blob != ES_NO_BLOB) return REFUSE(BLOB, "only constants have a blob");
         return true;
     }
     if (tensor->layout != ES_ROW_MAJOR) return REFUSE(LAYOUT, "constants are row-major");
     if (!permuted(tensor))
-        return REFUSE(STRIDES, "strides %s leave gaps or let elements overlap", es_list(tensor->strides, tensor->rank).text);
+        return REFUSE(STRIDES, "strides %s leave gaps or let elements overlap",
+                      es_list(tensor->strides, tensor->rank).text);
     es_bytes bytes;
     if (!es_find_blob(reader, blob, "tensor", number, &bytes)) return false;
     if (bytes.length != size)

@@ -16,7 +16,8 @@ static bool find_blobs(es_reader *reader, const uint8_t *record, tokenizer_blobs
     es_bytes *places[6] = {&blobs->lengths, &blobs->pieces, &blobs->scores, &blobs->merges, &blobs->marks,
                            &blobs->chat_template};
     for (uint32_t which = 0; which < 6; which++) {
-        uint32_t at = which < 4 ? ES_AT_TOKENIZER_LENGTHS_BLOB + 4 * which : ES_AT_TOKENIZER_MARKS_BLOB + 4 * (which - 4);
+        uint32_t at = which < 4 ? ES_AT_TOKENIZER_LENGTHS_BLOB + 4 * which
+                                 : ES_AT_TOKENIZER_MARKS_BLOB + 4 * (which - 4);
         if (!es_find_blob(reader, es_load_u32(record + at), "tokenizer", 0, places[which])) return false;
     }
     return true;
@@ -44,7 +45,8 @@ static bool keep_blobs(es_reader *reader, es_tokenizer *tokenizer, tokenizer_blo
     blobs->merges.data = es_keep(reader, blobs->merges);
     uint32_t *starts = es_take_copy(reader, count + 1, sizeof *starts);
     uint64_t matched = 0, end = 0;
-    for (uint64_t piece = 0; piece < blobs->marks.length; piece++) matched += blobs->marks.data[piece] & ES_MARK_MATCHED;
+    for (uint64_t piece = 0; piece < blobs->marks.length; piece++)
+        matched += blobs->marks.data[piece] & ES_MARK_MATCHED;
     for (uint64_t piece = 0; piece < count; piece++) {
         if (starts) starts[piece] = (uint32_t)end;
         end += es_load_u32(blobs->lengths.data + 4 * piece);
@@ -63,7 +65,8 @@ static bool keep_blobs(es_reader *reader, es_tokenizer *tokenizer, tokenizer_blo
 static bool check_values(es_reader *reader, const es_tokenizer *tokenizer, const tokenizer_blobs *blobs)
 {
     bool fits = true;
-    for (uint64_t at = 0; at < blobs->scores.length; at += 4) fits &= isfinite(es_load_f32(blobs->scores.data + at)) != 0;
+    for (uint64_t at = 0; at < blobs->scores.length; at += 4)
+        fits &= isfinite(es_load_f32(blobs->scores.data + at)) != 0;
     for (uint64_t at = 0; at < blobs->merges.length; at += 4)
         fits &= es_load_u32(blobs->merges.data + at) < tokenizer->piece_count;
     for (uint64_t at = 0; at < blobs->marks.length; at++) fits &= blobs->marks.data[at] <= ALL_MARKS;
@@ -103,7 +106,8 @@ static bool check_flags(es_reader *reader, const es_tokenizer *tokenizer)
     if (tokenizer->pre_tokenizer >= PRE_TOKENIZERS || tokenizer->normaliser >= NORMALISERS ||
         (tokenizer->kind != ES_TOKEN_RANKED && cut))
         return es_refuse(reader, ES_TOKENIZER_FLAGS, "pre-tokeniser %u and normaliser %u of a tokenizer of kind %u",
-                         (unsigned)tokenizer->pre_tokenizer, (unsigned)tokenizer->normaliser, (unsigned)tokenizer->kind);
+                         (unsigned)tokenizer->pre_tokenizer, (unsigned)tokenizer->normaliser,
+                         (unsigned)tokenizer->kind);
     if (tokenizer->flags & ~allowed)
         return es_refuse(reader, ES_TOKENIZER_FLAGS, "flags %#x of a tokenizer of kind %u", (unsigned)tokenizer->flags,
                          (unsigned)tokenizer->kind);
@@ -129,7 +133,8 @@ static bool check_token(es_reader *reader, const es_tokenizer *tokenizer, int32_
     int64_t count = tokenizer->piece_count;
     if (tokenizer->kind == ES_TOKEN_BYTES && count < 256) count = 256;
     if (token < -1 || token >= count)
-        return es_refuse(reader, ES_TOKENIZER_TOKEN, "special token %d of %u", (int)token, (unsigned)tokenizer->piece_count);
+        return es_refuse(reader, ES_TOKENIZER_TOKEN, "special token %d of %u", (int)token,
+                         (unsigned)tokenizer->piece_count);
     return true;
 }
 

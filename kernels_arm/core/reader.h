@@ -86,8 +86,8 @@ es_list_text es_list(const uint64_t *numbers, uint32_t count);
 
 /* Memory of a region, zeroed at first; NULL without a base. */
 void *es_region_take(es_region *region, uint64_t count, size_t size);
-/* Memory for a part of the model that the file's numbers size: NULL in the first pass, or if the file has changed, which
- * reader->status then says. */
+/* Memory for a part of the model that the file's numbers size: NULL in the first pass, or if the file has changed,
+ * which reader->status then says. */
 void *es_take_copy(es_reader *reader, uint64_t count, size_t size);
 /* A copy of some bytes, aligned to 16; in the first pass the bytes themselves, at any address. */
 const uint8_t *es_keep(es_reader *reader, es_bytes bytes);

@@ -123,7 +123,8 @@ bool es_rule_attention(const es_step_view *view)
         !es_need_word(view, "head_dim", ES_ATT_HEAD_DIM, 1, ES_WINDOW_LIMIT) ||
         !es_need_number(view, "scale", ES_ATT_SCALE, true, false))
         return false;
-    uint64_t heads = (uint64_t)es_attribute(view, ES_ATT_HEADS), kv_heads = (uint64_t)es_attribute(view, ES_ATT_KV_HEADS);
+    uint64_t heads = (uint64_t)es_attribute(view, ES_ATT_HEADS);
+    uint64_t kv_heads = (uint64_t)es_attribute(view, ES_ATT_KV_HEADS);
     uint64_t head = (uint64_t)es_attribute(view, ES_ATT_HEAD_DIM);
     if (!ES_NEED(view, heads % kv_heads == 0, ES_STEP_ATTRIBUTE, "%llu kv_heads do not divide %llu heads",
                  (unsigned long long)kv_heads, (unsigned long long)heads) ||

@@ -14,7 +14,8 @@ static bool need_operands(const es_step_view *view, const delta_sizes *sizes)
     const es_tensor *const tensors[4] = {view->y, view->in[0], view->in[1], view->in[2]};
     for (int index = 0; index < 4; index++) {
         const uint64_t shape[2] = {view->y->shape[0], (index < 2 ? sizes->heads : sizes->kv_heads) * sizes->head};
-        if (!es_need_float(view, tensors[index], names[index]) || !es_need_even_rows(view, tensors[index], names[index]) ||
+        if (!es_need_float(view, tensors[index], names[index]) ||
+            !es_need_even_rows(view, tensors[index], names[index]) ||
             !es_need_shape(view, tensors[index], names[index], shape, 2) ||
             !es_need_same_symbol(view, tensors[index], names[index]))
             return false;
@@ -64,8 +65,12 @@ bool es_rule_delta_attention(const es_step_view *view)
         !es_need_number(view, "scale", ES_ATT_SCALE, true, false) ||
         !es_need_number(view, "theta", ES_ATT_THETA, true, true))
         return false;
-    const delta_sizes sizes = {(uint64_t)es_attribute(view, ES_ATT_HEADS), (uint64_t)es_attribute(view, ES_ATT_KV_HEADS),
-                               (uint64_t)es_attribute(view, ES_ATT_HEAD_DIM), (uint64_t)es_attribute(view, ES_ATT_SINKS)};
+    const delta_sizes sizes = {
+        (uint64_t)es_attribute(view, ES_ATT_HEADS),
+        (uint64_t)es_attribute(view, ES_ATT_KV_HEADS),
+        (uint64_t)es_attribute(view, ES_ATT_HEAD_DIM),
+        (uint64_t)es_attribute(view, ES_ATT_SINKS),
+    };
     return ES_NEED(view, sizes.heads % sizes.kv_heads == 0, ES_STEP_ATTRIBUTE, "%llu kv_heads do not divide %llu heads",
                    (unsigned long long)sizes.kv_heads, (unsigned long long)sizes.heads) &&
            need_operands(view, &sizes) && need_states(view, &sizes) &&

@@ -107,8 +107,8 @@ bool es_rule_copy(const es_step_view *view)
 {
     const es_tensor *x = view->in[0], *y = view->y;
     return need_floats(view) &&
-           ES_NEED(view, es_tensor_size(x) == es_tensor_size(y), ES_STEP_SHAPE, "x has shape %s, y %s", ES_SHAPE_TEXT(x),
-                   ES_SHAPE_TEXT(y)) &&
+           ES_NEED(view, es_tensor_size(x) == es_tensor_size(y), ES_STEP_SHAPE, "x has shape %s, y %s",
+                   ES_SHAPE_TEXT(x), ES_SHAPE_TEXT(y)) &&
            es_need_same_symbol(view, x, "x") &&
            ES_NEED(view, y->symbol_axis != 0 || x->shape[0] == y->shape[0], ES_STEP_SHAPE, "x has shape %s, y %s",
                    ES_SHAPE_TEXT(x), ES_SHAPE_TEXT(y));
@@ -117,11 +117,13 @@ bool es_rule_copy(const es_step_view *view)
 bool es_rule_phase_split(const es_step_view *view)
 {
     const es_tensor *x = view->in[0], *y = view->y;
-    if (!need_floats(view) || !es_need_layout(view, x, "x", ES_IS_IMAGE) || !es_need_layout(view, y, "y", ES_IS_IMAGE) ||
+    if (!need_floats(view) || !es_need_layout(view, x, "x", ES_IS_IMAGE) ||
+        !es_need_layout(view, y, "y", ES_IS_IMAGE) ||
         !es_need_word(view, "stride_h", PHASE_STRIDE_H, 1, ES_WINDOW_LIMIT) ||
         !es_need_word(view, "stride_w", PHASE_STRIDE_W, 1, ES_WINDOW_LIMIT))
         return false;
-    uint64_t height = (uint64_t)es_attribute(view, PHASE_STRIDE_H), width = (uint64_t)es_attribute(view, PHASE_STRIDE_W);
+    uint64_t height = (uint64_t)es_attribute(view, PHASE_STRIDE_H);
+    uint64_t width = (uint64_t)es_attribute(view, PHASE_STRIDE_W);
     const uint64_t shape[4] = {x->shape[0], height * width * x->shape[1], (x->shape[2] + height - 1) / height,
                                (x->shape[3] + width - 1) / width};
     return es_need_shape(view, y, "y", shape, 4);

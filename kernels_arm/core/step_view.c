@@ -102,7 +102,8 @@ bool es_need_even_rows(const es_step_view *view, const es_tensor *tensor, const 
         !ES_NEED(view, rank > 0, ES_STEP_SHAPE, "%s is a single number", name) ||
         !ES_NEED(view, rank > 1 || tensor->symbol_axis < 0, ES_STEP_SYMBOL, "%s is a single row as long as the symbol",
                  name) ||
-        !ES_NEED(view, tensor->strides[rank - 1] == 1, ES_STEP_STRIDES, "%s has gaps between the elements of a row", name))
+        !ES_NEED(view, tensor->strides[rank - 1] == 1, ES_STEP_STRIDES, "%s has gaps between the elements of a row",
+                 name))
         return false;
     for (uint32_t axis = 0; axis + 2 < rank; axis++) {
         bool even = tensor->strides[axis] == tensor->shape[axis + 1] * tensor->strides[axis + 1];

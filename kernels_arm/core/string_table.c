@@ -9,7 +9,7 @@
 #include "reader.h"
 #include "utf8.h"
 
-/* Leaf number i is the i-th string; inner node number i was made to add it. Children are 2 · number, plus 1 for leaves. */
+/* Leaf i is the i-th string; inner node i was made to add it. Children are 2 · number, plus 1 for leaves. */
 struct es_string_node {
     uint64_t place; /* of the leaf: offset in the upper half, length in the lower */
     uint32_t text;  /* of the leaf, in the pool */

@@ -19,19 +19,21 @@ static size_t section_count(const uint8_t *data, size_t size)
 }
 
 /* Calls visit for every section and blob record that names a part inside the file. */
-static void visit_parts(uint8_t *data, size_t size, void (*visit)(void *context, uint8_t *crc, part place), void *context,
-                        int blobs)
+static void visit_parts(uint8_t *data, size_t size, void (*visit)(void *context, uint8_t *crc, part place),
+                        void *context, int blobs)
 {
     for (size_t number = 0; number < section_count(data, size); number++) {
         uint8_t *entry = data + ES_HEADER_BYTES + number * ES_DIRECTORY_ENTRY_BYTES;
-        uint64_t offset = es_load_u64(entry + ES_AT_DIRECTORY_OFFSET), length = es_load_u64(entry + ES_AT_DIRECTORY_LENGTH);
+        uint64_t offset = es_load_u64(entry + ES_AT_DIRECTORY_OFFSET);
+        uint64_t length = es_load_u64(entry + ES_AT_DIRECTORY_LENGTH);
         if (!inside(size, offset, length)) continue;
         if (!blobs) visit(context, entry + ES_AT_DIRECTORY_CRC, (part){(size_t)offset, (size_t)length});
         if (!blobs || es_load_u32(entry) != ES_SECTION_BLOBS) continue;
         for (size_t at = 0; at + 24 <= length; at += 24) {
             uint8_t *record = data + offset + at;
             uint64_t first = es_load_u64(record + ES_AT_BLOB_OFFSET), bytes = es_load_u64(record + ES_AT_BLOB_LENGTH);
-            if (inside(size, first, bytes)) visit(context, record + ES_AT_BLOB_CRC, (part){(size_t)first, (size_t)bytes});
+            part place = {(size_t)first, (size_t)bytes};
+            if (inside(size, first, bytes)) visit(context, record + ES_AT_BLOB_CRC, place);
         }
     }
 }
@@ -66,6 +68,7 @@ void seal(uint8_t *data, size_t size)
     /* Blobs first: their records lie in a section, whose checksum lies in the directory. */
     visit_parts(data, size, repair, data, 1);
     visit_parts(data, size, repair, data, 0);
-    store_u32(data + 28, es_crc32_tables(0, data + ES_HEADER_BYTES, section_count(data, size) * ES_DIRECTORY_ENTRY_BYTES));
+    size_t directory = section_count(data, size) * ES_DIRECTORY_ENTRY_BYTES;
+    store_u32(data + 28, es_crc32_tables(0, data + ES_HEADER_BYTES, directory));
     store_u32(data + 60, es_crc32_tables(0, data, 60));
 }
