@@ -1,4 +1,4 @@
-/* Walking through several tensors of one shape at once: axes of a common length, each tensor with a stride of its own. */
+/* Walking through several tensors of one shape at once: common axes, each tensor with a stride of its own. */
 #ifndef ES_AXES_H
 #define ES_AXES_H
 

@@ -18,6 +18,11 @@ static inline void es_zero_pixels(const es_tensor *image, float *origin, int64_t
     if (first >= end) return;
     int64_t pixel = (int64_t)image->strides[3];
     size_t channels = image->layout == ES_NHWC ? (size_t)image->shape[1] : 1;
+    if (end - first <= 2 && channels == 1) { /* the gap between two rows, mostly: a call would cost more */
+        origin[first * pixel] = 0;
+        origin[(end - 1) * pixel] = 0;
+        return;
+    }
     if (pixel == (int64_t)channels) {
         memset(origin + first * pixel, 0, (size_t)(end - first) * channels * sizeof(float));
         return;
@@ -25,8 +30,8 @@ static inline void es_zero_pixels(const es_tensor *image, float *origin, int64_t
     for (int64_t at = first; at < end; at++) memset(origin + at * pixel, 0, channels * sizeof(float));
 }
 
-/* What belongs to rows begin … end - 1 of a plane (CHW) or image (NHWC) whose pixel (0, 0) is at origin: the gaps behind
- * the rows, what lies before row 0, and what lies after the last row. */
+/* What belongs to rows begin … end - 1 of a plane (CHW) or image (NHWC) whose pixel (0, 0) is at origin: the gaps
+ * behind the rows, what lies before row 0, and what lies after the last row. */
 static inline void es_zero_border_rows(const es_tensor *image, float *origin, int64_t begin, int64_t end)
 {
     if (!es_has_border(image)) return;

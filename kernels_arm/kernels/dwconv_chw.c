@@ -84,7 +84,8 @@ ES_INLINE es_f32 convolve_vector(const es_dwconv_plane *plane, const shape *shap
                                  const float *x, const int STRIDE)
 {
     es_f32 sum = es_splat(plane->bias), odd;
-    for (int64_t ky = 0; ky < shape->kernel_h; ky++, weights += shape->kernel_w, x += shape->dilation_h * plane->x_row)
+    int64_t step = shape->dilation_h * plane->x_row;
+    for (int64_t ky = 0; ky < shape->kernel_h; ky++, weights += shape->kernel_w, x += step)
         for (int64_t kx = 0; kx < shape->kernel_w; kx++) {
             const float *from = x + kx * shape->dilation_w;
             es_f32 pixels;
@@ -98,7 +99,8 @@ ES_INLINE es_f32 convolve_vector(const es_dwconv_plane *plane, const shape *shap
 }
 
 /* Any window: whole vectors of a row where the stride allows, then single pixels. */
-static __attribute__((noinline)) void run_any(const es_dwconv_plane *plane, const shape *shape, const float *weights, const float *x, float *y)
+static __attribute__((noinline)) void run_any(const es_dwconv_plane *plane, const shape *shape, const float *weights,
+                                              const float *x, float *y)
 {
     for (int64_t row = 0; row < shape->height; row++, x += shape->stride_h * plane->x_row, y += plane->y_row) {
         int64_t at = 0;
@@ -113,12 +115,13 @@ static __attribute__((noinline)) void run_any(const es_dwconv_plane *plane, cons
 }
 
 /* Strips of as many vectors as there are registers for. The last one starts early instead of being short. In an image
- * narrower than a strip it overruns its rows instead: the next row mends that, and behind the last the plane has room. */
+ * narrower than a strip it overruns its rows instead: the next row mends that; behind the last one the plane has room. */
 static void run_strips(const es_dwconv_plane *plane, const float *weights, const shape *shape, const float *x, float *y)
 {
     for (int64_t left = 0; left < shape->width;) {
         int64_t rest = shape->width - left, start = left;
-        int vectors = rest >= ES_DWCONV_VECTORS * ES_LANES ? ES_DWCONV_VECTORS : (int)((rest + ES_LANES - 1) / ES_LANES);
+        int64_t most = ES_DWCONV_VECTORS * ES_LANES;
+        int vectors = (int)(((rest < most ? rest : most) + ES_LANES - 1) / ES_LANES);
         int64_t wide = vectors * ES_LANES;
         if (wide > rest) {
             if (wide <= shape->width)

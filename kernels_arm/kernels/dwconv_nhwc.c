@@ -3,6 +3,7 @@
 #include "activation.h"
 #include "border.h"
 #include "constants.h"
+#include "finish_sums.h"
 
 enum { X, WEIGHT, BIAS };
 enum { ROWS = 2, PIXELS = 4, MAX_TAPS = 25 };
@@ -22,11 +23,11 @@ typedef struct block {
     int count; /* of channels that there are */
 } block;
 
-typedef void (*tile_function)(const block *block, const float *x, float *y);
+/* `tiles` tiles side by side. */
+typedef void (*tiles_function)(const block *block, const float *x, float *y, int64_t tiles);
 
-ES_INLINE void store(const block *block, float *y, es_f32 sum)
+ES_INLINE void store(const block *block, float *y, es_f32 value)
 {
-    es_f32 value = es_bound(sum, es_splat(block->shape->epilogue.low), es_splat(block->shape->epilogue.high));
     if (block->count == ES_LANES)
         es_store(y, value);
     else
@@ -34,49 +35,70 @@ ES_INLINE void store(const block *block, float *y, es_f32 sum)
 }
 
 /* Everything in capitals is a constant where this is called. A pixel is loaded once for all sums that it belongs to. */
-ES_INLINE void tile(const block *block, const float *x, float *y, const int KERNEL, const int STRIDE, const int TILE_ROWS,
-                    const int TILE_PIXELS)
+ES_INLINE void add_tile(es_f32 *sums, const es_f32 *weights, const float *x, int64_t x_row, int64_t x_pixel,
+                        const int KERNEL, const int STRIDE, const int TILE_ROWS, const int TILE_PIXELS)
 {
-    const shape *shape = block->shape;
-    es_f32 sums[ROWS * PIXELS];
     ES_UNROLL
-    for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++) sums[s] = block->bias;
-    ES_UNROLL
-    for (int row = 0; row < (TILE_ROWS - 1) * STRIDE + KERNEL; row++, x += shape->x_row) {
+    for (int row = 0; row < (TILE_ROWS - 1) * STRIDE + KERNEL; row++, x += x_row) {
+        es_finish_sums(sums, TILE_ROWS * TILE_PIXELS);
         ES_UNROLL
         for (int column = 0; column < (TILE_PIXELS - 1) * STRIDE + KERNEL; column++) {
-            es_f32 pixel = es_load(x + column * shape->x_pixel);
+            es_f32 pixel = es_load(x + column * x_pixel);
             ES_UNROLL
             for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++) {
                 int ky = row - s / TILE_PIXELS * STRIDE, kx = column - s % TILE_PIXELS * STRIDE;
                 if (ky < 0 || ky >= KERNEL || kx < 0 || kx >= KERNEL) continue;
-                sums[s] = es_fma(pixel, block->weights[ky * KERNEL + kx], sums[s]);
+                sums[s] = es_fma(pixel, weights[ky * KERNEL + kx], sums[s]);
             }
         }
     }
-    ES_UNROLL
-    for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++)
-        store(block, y + s / TILE_PIXELS * shape->y_row + s % TILE_PIXELS * shape->y_pixel, sums[s]);
 }
 
-#define TILE(kernel, stride, rows, pixels)                                                             \
-    static void tile_##kernel##_##stride##_##rows##_##pixels(const block *block, const float *x, float *y) \
-    {                                                                                                  \
-        tile(block, x, y, kernel, stride, rows, pixels);                                               \
+ES_INLINE void run_tiles(const block *block, const float *x, float *y, int64_t tiles, const int KERNEL,
+                         const int STRIDE, const int TILE_ROWS, const int TILE_PIXELS)
+{
+    const shape *shape = block->shape;
+    const int64_t x_row = shape->x_row, x_pixel = shape->x_pixel, y_row = shape->y_row, y_pixel = shape->y_pixel;
+    const es_f32 bias = block->bias, low = es_splat(shape->epilogue.low), high = es_splat(shape->epilogue.high);
+    const bool whole = block->count == ES_LANES;
+    es_f32 sums[ROWS * PIXELS], weights[MAX_TAPS];
+    ES_UNROLL
+    for (int tap = 0; tap < KERNEL * KERNEL; tap++) weights[tap] = block->weights[tap];
+    for (; tiles > 0; tiles--, x += TILE_PIXELS * STRIDE * x_pixel, y += TILE_PIXELS * y_pixel) {
+        ES_UNROLL
+        for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++) sums[s] = bias;
+        add_tile(sums, weights, x, x_row, x_pixel, KERNEL, STRIDE, TILE_ROWS, TILE_PIXELS);
+        ES_UNROLL
+        for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++) sums[s] = es_bound(sums[s], low, high);
+        if (whole) {
+            ES_UNROLL
+            for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++)
+                es_store(y + s / TILE_PIXELS * y_row + s % TILE_PIXELS * y_pixel, sums[s]);
+        } else {
+            for (int s = 0; s < TILE_ROWS * TILE_PIXELS; s++)
+                store(block, y + s / TILE_PIXELS * y_row + s % TILE_PIXELS * y_pixel, sums[s]);
+        }
     }
-#define TILES(kernel, stride)                                                                    \
+}
+
+#define NAME(kernel, stride, rows, pixels) tiles_##kernel##_##stride##_##rows##_##pixels
+#define TILE(kernel, stride, rows, pixels)                                                                          \
+    static void NAME(kernel, stride, rows, pixels)(const block *block, const float *x, float *y, int64_t tiles)     \
+    {                                                                                                               \
+        run_tiles(block, x, y, tiles, kernel, stride, rows, pixels);                                                \
+    }
+#define TILES(kernel, stride) \
     TILE(kernel, stride, 1, 1) TILE(kernel, stride, 1, 4) TILE(kernel, stride, 2, 1) TILE(kernel, stride, 2, 4)
-#define NAMES(kernel, stride)                                                                    \
-    {{tile_##kernel##_##stride##_1_1, tile_##kernel##_##stride##_1_4},                           \
-     {tile_##kernel##_##stride##_2_1, tile_##kernel##_##stride##_2_4}}
+#define NAMES(kernel, stride) \
+    {{NAME(kernel, stride, 1, 1), NAME(kernel, stride, 1, 4)}, {NAME(kernel, stride, 2, 1), NAME(kernel, stride, 2, 4)}}
 TILES(3, 1)
 TILES(3, 2)
 TILES(5, 1)
 TILES(5, 2)
 /* By kernel, stride, rows and pixels (1 or 4). */
-static const tile_function tiles[2][2][2][2] = {{NAMES(3, 1), NAMES(3, 2)}, {NAMES(5, 1), NAMES(5, 2)}};
+static const tiles_function tiles[2][2][2][2] = {{NAMES(3, 1), NAMES(3, 2)}, {NAMES(5, 1), NAMES(5, 2)}};
 
-static const tile_function (*find_tiles(const shape *shape))[2]
+static const tiles_function (*find_tiles(const shape *shape))[2]
 {
     bool square = shape->kernel_h == shape->kernel_w && shape->stride_h == shape->stride_w;
     bool known = (shape->kernel_h == 3 || shape->kernel_h == 5) && shape->stride_h <= 2;
@@ -115,32 +137,41 @@ static void convolve(const es_launch *launch, const block *block, int64_t channe
             es_f32 pixel = es_load(x + ky * shape->dilation_h * shape->x_row + kx * shape->dilation_w * shape->x_pixel);
             sum = es_fma(pixel, load_constant(launch, WEIGHT, tap, block->count), sum);
         }
-    store(block, y, sum);
+    store(block, y, es_bound(sum, es_splat(shape->epilogue.low), es_splat(shape->epilogue.high)));
 }
 
-/* A block of channels of `rows` rows. The last tile of a row starts early instead of being short. */
+/* All pixels of some rows in tiles. The last one of a row starts early instead of being short. */
+static void run_rows(const block *block, const tiles_function functions[2], const float *x, float *y)
+{
+    const shape *shape = block->shape;
+    int64_t x_step = shape->stride_w * shape->x_pixel, start = shape->width - PIXELS;
+    if (start < 0) {
+        functions[0](block, x, y, shape->width);
+        return;
+    }
+    functions[1](block, x, y, shape->width / PIXELS);
+    if (shape->width % PIXELS) functions[1](block, x + start * x_step, y + start * shape->y_pixel, 1);
+}
+
+/* A block of channels of `rows` rows. */
 static void run_block(const es_launch *launch, const shape *shape, int64_t channel, int rows, const float *x, float *y)
 {
-    const tile_function(*functions)[2] = find_tiles(shape);
+    const tiles_function(*functions)[2] = find_tiles(shape);
     es_f32 weights[MAX_TAPS];
     int64_t rest = shape->channels - channel;
     block block = {.shape = shape, .weights = weights, .count = rest < ES_LANES ? (int)rest : ES_LANES};
     block.bias = launch->in[BIAS] ? load_constant(launch, BIAS, channel, block.count) : es_splat(0.0f);
-    for (int tap = 0; functions && tap < shape->kernel_h * shape->kernel_w; tap++)
-        weights[tap] = load_constant(launch, WEIGHT, tap * shape->channels + channel, block.count);
-    int64_t x_step = shape->stride_w * shape->x_pixel;
-    int pixels = functions && shape->width >= PIXELS ? PIXELS : 1;
-    for (int64_t at = 0; at < shape->width; at += pixels) {
-        int64_t start = at + pixels <= shape->width ? at : shape->width - pixels;
-        const float *from = x + start * x_step;
-        float *to = y + start * shape->y_pixel;
-        if (functions) {
-            functions[rows - 1][pixels > 1](&block, from, to);
-            continue;
-        }
-        for (int row = 0; row < rows; row++)
-            convolve(launch, &block, channel, from + row * shape->stride_h * shape->x_row, to + row * shape->y_row);
+    if (functions) {
+        for (int tap = 0; tap < shape->kernel_h * shape->kernel_w; tap++)
+            weights[tap] = load_constant(launch, WEIGHT, tap * shape->channels + channel, block.count);
+        run_rows(&block, functions[rows - 1], x, y);
+        return;
     }
+    for (int row = 0; row < rows; row++)
+        for (int64_t at = 0; at < shape->width; at++)
+            convolve(launch, &block, channel,
+                     x + row * shape->stride_h * shape->x_row + at * shape->stride_w * shape->x_pixel,
+                     y + row * shape->y_row + at * shape->y_pixel);
 }
 
 static void activate_rows(const shape *shape, float *y, int rows)

@@ -3,7 +3,7 @@
 #ifndef ES_DWCONV_TILE_H
 #define ES_DWCONV_TILE_H
 
-#include "vec.h"
+#include "finish_sums.h"
 
 enum { ES_MAX_DWCONV_TAPS = 25, ES_MAX_DWCONV_KERNEL = 5, ES_DWCONV_ROWS = 4 };
 
@@ -68,19 +68,6 @@ typedef struct es_dwconv_plane {
     float bias, low, high;
 } es_dwconv_plane;
 
-/* Everything so far is added to the sums before anything else is loaded. Without it compilers mix the rows of a tile, and
- * then have no registers left: half as many instructions again. */
-ES_INLINE void es_finish_sums(es_f32 *sums, const int COUNT)
-{
-#if defined(ES_VEC_NEON_H)
-    ES_UNROLL
-    for (int s = 0; s < COUNT; s++) __asm__ volatile("" : "+w"(sums[s]));
-    __asm__ volatile("" ::: "memory");
-#else
-    (void)sums, (void)COUNT;
-#endif
-}
-
 /* Walk on by a step that becomes the increment of the load before: NEON's wide loads have no offsets. */
 ES_INLINE const float *es_step_on(const float *x, int64_t step)
 {
@@ -114,8 +101,8 @@ ES_INLINE void es_move_on(es_f32 *in, float next, const int VECTORS)
 }
 
 /* Add everything that an input row gives to the sums of a tile; returns the next row. */
-ES_INLINE const float *es_add_row(es_f32 *sums, const es_taps *taps, const float *x, int64_t x_row, int64_t next, int row,
-                                  const int KERNEL, const int STRIDE, const int ROWS, const int VECTORS)
+ES_INLINE const float *es_add_row(es_f32 *sums, const es_taps *taps, const float *x, int64_t x_row, int64_t next,
+                                  int row, const int KERNEL, const int STRIDE, const int ROWS, const int VECTORS)
 {
     es_f32 even[ES_DWCONV_VECTORS], odd[ES_DWCONV_VECTORS];
     if (STRIDE == 1) {

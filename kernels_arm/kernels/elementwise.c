@@ -118,8 +118,8 @@ static void compute_row(es_op op, bool repeated, const float *a, const float *b,
 }
 
 /* A piece of a row whose elements are not neighbours in every tensor. */
-static void compute_apart(const es_launch *launch, const row_table *rows, const int64_t offset[ES_WALKED], int64_t count,
-                          es_epilogue epilogue)
+static void compute_apart(const es_launch *launch, const row_table *rows, const int64_t offset[ES_WALKED],
+                          int64_t count, es_epilogue epilogue)
 {
     float *y = (float *)(void *)launch->out_data + offset[Y];
     for (int64_t at = 0; at < count; at++) {

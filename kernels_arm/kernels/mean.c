@@ -1,4 +1,4 @@
-/* MEAN over all pixels of an image. CHW: vectors of pixels, units are planes. NHWC: vectors of channels, units are those. */
+/* MEAN over all pixels of an image. In CHW vectors of pixels, units are planes; in NHWC vectors of channels, the units. */
 #include "activation.h"
 
 /* Sums side by side: one alone waits for every addition. */
