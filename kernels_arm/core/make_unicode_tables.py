@@ -2,7 +2,7 @@
 
     python kernels_arm/core/make_unicode_tables.py          # needs unicodedata2 of VERSION, or a Python that has it
 
-The version is that of the expressions in the package ``tokenizers`` 0.20 and later, so that both cut text alike.
+The version is that of the expressions in the package ``tokenizers`` 0.23, so that both cut text alike.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ typedef enum es_attention { ES_ATTENTION_EXACT = 0, ES_ATTENTION_DELTA = 1 } es_
 typedef struct es_text_options {
     es_session_options session;
     uint32_t context;      /* tokens that fit; 0: as many as the file says */
-    uint32_t prompt_bytes; /* longest prompt; 0: 8 bytes for every token of the context */
+    uint32_t prompt_bytes; /* longest text, in normalisation form C too; 0: 8 for every token of the context */
     es_attention attention;
     es_dtype cache; /* 0: ES_S8 for exact, ES_F16 for delta attention */
     float theta;    /* of delta attention: changes up to this are not stored */
@@ -245,7 +245,7 @@ ES_API es_sampling es_text_sampling(const es_text *text);
 typedef struct es_generate_options {
     es_sampling sampling;
     uint32_t max_tokens;            /* 0: until the text ends or the context is full */
-    const char *const *stops;       /* stop texts */
+    const char *const *stops;       /* stop texts, of 1 to 256 bytes */
     uint32_t stop_count;            /* at most 16 */
     int roll;                       /* a full context forgets its older half instead of ending */
 } es_generate_options;
@@ -267,7 +267,9 @@ typedef struct es_generation {
 /* Gets pieces of whole UTF-8 characters as soon as they are certain; not 0 ends the generation. */
 typedef int (*es_piece)(void *context, const char *utf8, size_t length);
 
-/* The longest beginning that prompt shares with what the caches hold is not computed again. */
+/* The longest beginning that prompt shares with what the caches hold is not computed again. After ES_CONTEXT_FULL (only
+ * with max_tokens, and without roll) and ES_CANCELLED (es_session_cancel) the text so far has been handed out, and
+ * *generation says how far it went. */
 ES_API es_status es_text_generate(es_text *text, const char *prompt, size_t length, const es_generate_options *options,
                                   es_piece piece, void *context, es_generation *generation);
 ES_API es_status es_text_generate_tokens(es_text *text, const int32_t *prompt, size_t count,

@@ -173,9 +173,7 @@ class NativeText:
     def read(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """Read tokens behind those that were read; return the logits of the last."""
         numbers, logits = np.array(tokens, np.int32), ctypes.POINTER(ctypes.c_float)()
-        self._check(
-            self.library.es_text_read(self.handle, numbers.ctypes.data, len(numbers), ctypes.byref(logits))
-        )
+        self._check(self.library.es_text_read(self.handle, numbers.ctypes.data, len(numbers), ctypes.byref(logits)))
         return np.ctypeslib.as_array(logits, (self.vocabulary,)).copy()
 
     def rewind(self, tokens: int) -> int:
