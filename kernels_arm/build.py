@@ -94,11 +94,14 @@ def objects(
     machine = (target.split("-")[0] if target else platform.machine()).lower()
     command = compiler_command(compiler, target)
     built = variants(machine, RELEASE in extra)
+    plain = [flag for flag in extra if flag != RELEASE]
     names = {"vector": "ES_BUILD_VECTOR", "avx2": "ES_BUILD_AVX2", "dotprod": "ES_BUILD_DOTPROD"}
     defines = [f"-D{names[variant.name]}" for variant in built if variant.name in names]
     jobs = []
     for source in sorted((ROOT / "core").glob("*.c")) if sources is None else sources:
-        jobs.append((source, folder / f"{source.stem}.o", defines))
+        # All other objects are those of any build.
+        release = [RELEASE] if source.stem == "kernel_list" and RELEASE in extra else []
+        jobs.append((source, folder / f"{source.stem}.o", [*defines, *release]))
     for variant in built if sources is None else ():
         flags = [f"-DES_VARIANT_NAME={variant.name}"]
         flags += variant.zig_flags if compiler == "zig" else variant.cc_flags
@@ -111,7 +114,7 @@ def objects(
     def compile_one(job: tuple[Path, Path, list[str]]) -> Path:
         source, target_file, flags = job
         includes = [f"-I{ROOT / 'include'}", f"-I{ROOT / 'core'}", f"-I{ROOT / 'vec'}"]
-        arguments = [*command, *FLAGS, *includes, *flags, *extra, "-c", str(source), "-o", str(target_file)]
+        arguments = [*command, *FLAGS, *includes, *flags, *plain, "-c", str(source), "-o", str(target_file)]
         # Compiled again only after a change of the source, of any header, or of the command.
         record = target_file.with_suffix(".command")
         known = record.read_text() if record.exists() and target_file.exists() else ""

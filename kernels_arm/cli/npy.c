@@ -42,24 +42,33 @@ static const char *find_key(const char *header, const char *key)
 /* Compare the header's shape with that of the port; the rows of symbolic inputs are taken over. */
 static int check_shape(const char *path, const char *text, const es_port *port, uint64_t shape[6])
 {
+    unsigned long long lengths[6];
+    uint32_t rank = 0;
     memory_shape(port, shape);
-    uint32_t axis = 0;
     while (*text == ' ' || *text == '(') text++;
-    for (; *text && *text != ')'; axis++) {
+    while (*text && *text != ')') {
         char *end;
         unsigned long long length = strtoull(text, &end, 10);
         if (end == text) return wrong(path, "INPUT_SHAPE", "the header's shape cannot be read");
-        if (axis >= port->rank) return wrong(path, "INPUT_RANK", "it has more axes than the input");
-        if (axis == 0 && port->symbolic ? length < 1 || length > shape[0] : length != shape[axis]) {
+        if (rank < 6) lengths[rank] = length;
+        rank++;
+        for (text = end; *text == ',' || *text == ' ';) text++;
+    }
+    if (rank != port->rank) {
+        char what[64];
+        snprintf(what, sizeof what, "it has %u axes, the input %u", (unsigned)rank, (unsigned)port->rank);
+        return wrong(path, "INPUT_RANK", what);
+    }
+    for (uint32_t axis = 0; axis < rank; axis++) {
+        if (axis == 0 && port->symbolic ? lengths[0] < 1 || lengths[0] > shape[0] : lengths[axis] != shape[axis]) {
             char what[96];
-            snprintf(what, sizeof what, "axis %u has length %llu, not %llu", (unsigned)axis, length,
+            snprintf(what, sizeof what, "axis %u has length %llu, not %llu", (unsigned)axis, lengths[axis],
                      (unsigned long long)shape[axis]);
             return wrong(path, "INPUT_SHAPE", what);
         }
-        shape[axis] = length;
-        for (text = end; *text == ',' || *text == ' ';) text++;
+        shape[axis] = lengths[axis];
     }
-    return axis == port->rank ? 0 : wrong(path, "INPUT_RANK", "it has fewer axes than the input");
+    return 0;
 }
 
 static int parse(const char *path, const uint8_t *file, size_t length, const es_port *port, uint64_t shape[6],

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from arm_machine import ROOT
+from arm_machine import ROOT, build
 
 import edge_sparse as es
 from edge_sparse.format.reader import read_model
@@ -37,11 +37,11 @@ def test_help_teaches(target, programs):
     assert machine.program("--version", text=True).stdout.startswith(f"edge-sparse {es.__version__} ")
 
 
-def test_the_program_is_small_and_static(programs):
+def test_the_program_is_small_and_static(zig, build_folder):
     from elftools.elf.elffile import ELFFile
 
-    path = programs(ARM).command
-    assert path.stat().st_size < 300 * 1024
+    path = build.program("cli", ARM, "zig", build_folder / ARM / "release", [build.RELEASE])
+    assert path.stat().st_size < 540 * 1024
     with path.open("rb") as file:
         assert not any(s["p_type"] == "PT_INTERP" for s in ELFFile(file).iter_segments())
 
@@ -94,7 +94,7 @@ def test_pictures_get_the_labels_of_python(target, programs, digits, tmp_path):
 def test_generate_writes_the_text_of_python(target, options, programs, shakespeare):
     path = shakespeare("f32")
     model = es.llm.load(path, backend="reference", **options)
-    expected = "".join(model.generate("ROMEO:\n", max_tokens=12, temperature=0))
+    expected = model.generate("ROMEO:\n", max_tokens=12, temperature=0).text
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     machine = programs(target)
     done = machine.program("generate", path, "-p", "ROMEO:\n", "-n", "12", "--temperature", "0", *words, text=True)
