@@ -121,22 +121,38 @@ def cycles(code: list[str], processor: str, tool: str) -> float:
     return int(match[1]) / passes
 
 
-def measure(family: str, compiler: str, tool: str, every: bool, folder: Path) -> list[Loop]:
-    """Return the loops of a file's tiles."""
-    loops = []
+def inner_loops(family: str, compiler: str, folder: Path, every: bool = False) -> dict[str, list[str]]:
+    """Return the inner loops of a file's tiles, of the largest ones or of all."""
+    loops = {}
     for name, lines in functions(assembly(family, compiler, folder)).items():
-        if not re.fullmatch(TILES[family], name) or not (every or name in LARGEST[family]):
-            continue
-        code = inner_loop(lines)
-        if not code:
-            raise RuntimeError(f"{name} has no inner loop with multiply-adds")
-        stack = sum(bool(STACK.search(line)) for line in code)
-        times = {processor: cycles(code, processor, tool) for processor in PROCESSORS}
-        loops.append(Loop(family, name, len(code), multiply_adds(code), stack, times))
-    missing = LARGEST[family] - {loop.tile for loop in loops}
+        if re.fullmatch(TILES[family], name) and (every or name in LARGEST[family]):
+            loops[name] = inner_loop(lines)
+            if not loops[name]:
+                raise RuntimeError(f"{name} has no inner loop with multiply-adds")
+    missing = LARGEST[family] - loops.keys()
     if missing:
         raise RuntimeError(f"{family} has no tiles {', '.join(sorted(missing))}")
     return loops
+
+
+def stack_accesses(code: list[str]) -> int:
+    """Count the instructions that name the stack."""
+    return sum(bool(STACK.search(line)) for line in code)
+
+
+def measure(family: str, compiler: str, tool: str, every: bool, folder: Path) -> list[Loop]:
+    """Return the loops of a file's tiles with their cycles."""
+    return [
+        Loop(
+            family,
+            name,
+            len(code),
+            multiply_adds(code),
+            stack_accesses(code),
+            {processor: cycles(code, processor, tool) for processor in PROCESSORS},
+        )
+        for name, code in inner_loops(family, compiler, folder, every).items()
+    ]
 
 
 def faults(loops: list[Loop]) -> list[str]:

@@ -67,8 +67,11 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
         offsets += parts;
         value += (size_t)parts * group;
     }
+    const float *lines[ES_ROW_PIXELS];
+    ES_UNROLL
+    for (int pixel = 0; pixel < pixels; pixel++) lines[pixel] = x + pixel * x_pixel;
     for (; left; left--) {
-        const float *column = x + *offsets++;
+        const int64_t column = *offsets++;
         es_f32 weights[ES_ROW_VECTORS];
         ES_UNROLL
         for (int v = 0; v < vectors; v++)
@@ -76,7 +79,7 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
         value += group;
         ES_UNROLL
         for (int i = 0; i < count; i++)
-            sums[i] = es_fma_scalar(weights[i % vectors], column[i / vectors * x_pixel], sums[i]);
+            sums[i] = es_fma_scalar(weights[i % vectors], lines[i / vectors][column], sums[i]);
     }
     ES_UNROLL
     for (int i = count; i < all; i++) sums[i % count] = es_add(sums[i % count], sums[i]);
