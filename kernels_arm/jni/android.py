@@ -57,6 +57,8 @@ def library(machine: str, compiler: str, output: Path, ndk: Path | None = None) 
         # Else atomics call a compiler's run-time library, which is not there without an NDK. zig ignores the flag, and
         # gets the functions.
         flags += ["-mno-outline-atomics"]
+    else:
+        flags += ["-UES_BUILD_AVX2"]  # an emulator needs no speed, and apps are smaller
     if not ndk:
         flags += [f"-isystem{HERE / 'bionic'}", "-nostdinc" if compiler == "zig" else "-nostdlibinc"]
     files = objects(target, compiler, output / "objects", flags)

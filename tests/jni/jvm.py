@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +66,12 @@ def arm_root():
     folder = cache / "java17-arm64-bookworm"
     if not (folder / JAVA).exists():
         cache.mkdir(parents=True, exist_ok=True)
-        # Extracted only: nothing of it runs, so no emulation is needed to make it.
+        # Extracted only: nothing of it runs, so no emulation is needed to make it. Renamed when it is complete.
         options = ["--skip=check/qemu", "--arch=arm64", "--variant=extract", "--include=openjdk-17-jre-headless"]
-        command = ["mmdebstrap", "--quiet", *options, "bookworm", str(folder)]
-        if subprocess.run(command, capture_output=True, timeout=600).returncode:
-            return None
+        with tempfile.TemporaryDirectory(dir=cache) as made:
+            command = ["mmdebstrap", "--quiet", *options, "bookworm", f"{made}/root"]
+            if subprocess.run(command, capture_output=True, timeout=600).returncode:
+                return None
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(made, "root").rename(folder)
     return folder if (folder / JAVA).exists() else None
