@@ -112,6 +112,10 @@ void es_sort(uint32_t *order, uint32_t *spare, uint32_t count, int (*compare)(co
              const void *context);
 
 bool es_read_tensors(es_reader *reader);
+/* Matrices use the bands one behind the other: fills reader->first_band. matrix_places.c */
+bool es_chain_bands(es_reader *reader);
+/* Fills reader->same. matrix_places.c */
+void es_find_same_matrices(es_reader *reader);
 bool es_read_matrices(es_reader *reader);
 bool es_read_plans(es_reader *reader);
 bool es_check_plans(es_reader *reader);
