@@ -100,7 +100,7 @@ static jintArray JNICALL encode(JNIEnv *env, jclass class, jlong handle, jbyteAr
     jintArray result = NULL;
     jint *tokens = NULL;
     es_status status = ES_ARGUMENT_RANGE;
-    /* There can be more tokens than bytes: one that begins every text, or spaces that fall apart. Then count is known. */
+    /* There can be more tokens than bytes: one that begins every text, spaces that fall apart. Then count is known. */
     for (int attempt = 0; attempt < 2 && status == ES_ARGUMENT_RANGE; attempt++) {
         size_t capacity = count ? count : length + 1;
         free(tokens);

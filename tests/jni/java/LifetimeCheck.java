@@ -89,7 +89,8 @@ public final class LifetimeCheck {
             expect("PROMPT_EMPTY", () -> text.generate("", LONG));
             expect("PROMPT_TOO_LONG", () -> text.generate(new String(new char[5000]).replace('\0', 'a'), LONG));
             expect("SAMPLING_RANGE", () -> text.generate("a", new GenerateOptions().topP(2)));
-            expect("STOP_TEXT", () -> text.generate("a", new GenerateOptions().stops("a b c d e f g h i j k l m n o p q".split(" "))));
+            String[] seventeen = "a b c d e f g h i j k l m n o p q".split(" ");
+            expect("STOP_TEXT", () -> text.generate("a", new GenerateOptions().stops(seventeen)));
             expect("STOP_TEXT", () -> text.generate("a", new GenerateOptions().stops("")));
         }
     }
@@ -126,7 +127,8 @@ public final class LifetimeCheck {
     private static void callbacks() {
         try (TextModel text = EdgeSparse.loadText(textPath, new TextOptions())) {
             Generation stopped = text.generate("ROMEO:", LONG, piece -> false);
-            check(stopped.finish == Generation.Finish.CANCELLED && stopped.generatedTokens < 20, "a callback that ends it");
+            boolean ended = stopped.finish == Generation.Finish.CANCELLED && stopped.generatedTokens < 20;
+            check(ended, "a callback that ends it");
             expect("NumberFormatException", () -> text.generate("ROMEO:", LONG, piece -> {
                 throw new NumberFormatException("from the callback");
             }));
@@ -134,7 +136,7 @@ public final class LifetimeCheck {
                 text.encode("inside");
                 return true;
             }));
-            check(text.generate("ROMEO:", new GenerateOptions().maxTokens(5)).generatedTokens == 5, "usable afterwards");
+            check(text.generate("ROMEO:", new GenerateOptions().maxTokens(5)).generatedTokens == 5, "usable after");
             int[] pieces = {0};
             Generation closed = text.generate("ROMEO:", LONG, piece -> {
                 pieces[0]++;
@@ -150,7 +152,7 @@ public final class LifetimeCheck {
         try (TextModel text = EdgeSparse.loadText(textPath, new TextOptions().threads(2))) {
             Generation answer = interrupted(text, text::cancel);
             check(answer.finish == Generation.Finish.CANCELLED && answer.generatedTokens < 400, "cancelled");
-            check(text.generate("ROMEO:", new GenerateOptions().maxTokens(5)).generatedTokens == 5, "usable afterwards");
+            check(text.generate("ROMEO:", new GenerateOptions().maxTokens(5)).generatedTokens == 5, "usable after");
         }
     }
 

@@ -26,13 +26,14 @@ public final class AndroidModels {
         }
     }
 
-    /** Returns the most probable classes of a picture. Hardware bitmaps are copied first, because they have no pixels. */
+    /** Returns the most probable classes of a picture. Hardware bitmaps are copied first: they have no pixels. */
     public static List<Label> classify(EdgeSparse network, Bitmap bitmap, int top) {
         Bitmap.Config config = bitmap.getConfig();
         // By name: Bitmap.Config.HARDWARE came with API 26.
         boolean readable = config != null && !config.name().equals("HARDWARE");
         Bitmap pixels = readable ? bitmap : bitmap.copy(Bitmap.Config.ARGB_8888, false);
-        if (pixels == null) throw new EdgeSparseException("IMAGE_TYPE", "pass a software bitmap", "no pixels can be read");
+        if (pixels == null)
+            throw new EdgeSparseException("IMAGE_TYPE", "pass a software bitmap", "no pixels can be read");
         int width = pixels.getWidth();
         int height = pixels.getHeight();
         int[] argb = new int[width * height];

@@ -13,8 +13,8 @@ import java.util.Map;
 /**
  * A network from an {@code .egs} file, ready to run.
  *
- * <p>Threads: calls from several threads wait for each other; {@link #cancel} and {@link #close} may come from any thread
- * at any time. Load the file once more for runs at the same time; the system keeps its weights in memory once. Close
+ * <p>Threads: calls from several threads wait for each other; {@link #cancel} and {@link #close} may come from any
+ * thread at any time. Load the file once more for runs at the same time; the system keeps its weights in memory once. Close
  * what was loaded: nothing else frees it. After that every call throws {@link IllegalStateException}.
  */
 public final class EdgeSparse extends NativeObject {
@@ -30,11 +30,14 @@ public final class EdgeSparse extends NativeObject {
         this.memory = memory;
         int inputCount = Native.inputCount(handle);
         long[] values;
-        for (int number = 0; (values = Native.port(handle, number)) != null; number++)
-            (number < inputCount ? inputs : outputs).add(new PortMemory(new Port(Native.portName(handle, number), values)));
+        for (int number = 0; (values = Native.port(handle, number)) != null; number++) {
+            PortMemory memoryOfPort = new PortMemory(new Port(Native.portName(handle, number), values));
+            (number < inputCount ? inputs : outputs).add(memoryOfPort);
+        }
         List<String> names = new ArrayList<>();
         byte[] label;
-        while ((label = Native.label(handle, names.size())) != null) names.add(new String(label, StandardCharsets.UTF_8));
+        while ((label = Native.label(handle, names.size())) != null)
+            names.add(new String(label, StandardCharsets.UTF_8));
         labels = Collections.unmodifiableList(names);
         endsInSoftmax = Native.endsInSoftmax(handle);
     }
@@ -87,7 +90,8 @@ public final class EdgeSparse extends NativeObject {
     private static EdgeSparse open(Source source, Options options) {
         byte[] plan = options.plan.getBytes(StandardCharsets.UTF_8);
         long handle = Native.openNetwork(
-                source.path, source.memory, source.fd, source.offset, source.length, plan, options.threads, options.variants);
+                source.path, source.memory, source.fd, source.offset, source.length, plan, options.threads,
+                options.variants);
         try {
             return new EdgeSparse(handle, source.memory);
         } catch (RuntimeException | Error failure) {
@@ -129,7 +133,7 @@ public final class EdgeSparse extends NativeObject {
             long tokens = 1;
             for (PortMemory input : inputs) {
                 if (!arrays.containsKey(input.port.name))
-                    throw new EdgeSparseException("INPUT_NAME", "see inputs()", "there is no array for " + input.port.name);
+                    throw new EdgeSparseException("INPUT_NAME", "see inputs()", "no array for " + input.port.name);
                 long bytes = input.put(arrays.get(input.port.name));
                 if (input.port.symbolic) tokens = bytes / input.port.rowBytes();
                 buffers.add(input.own(bytes), 0, bytes);
@@ -143,8 +147,8 @@ public final class EdgeSparse extends NativeObject {
     }
 
     /**
-     * Binds a direct buffer to an input or output for {@link #run()}, without copies: what lies from its position to its
-     * limit, when it runs, is what the network reads or writes. Floats, ints and shorts are in native byte order.
+     * Binds a direct buffer to an input or output for {@link #run()}, without copies: what lies from its position to
+     * its limit, when it runs, is what the network reads or writes. Floats, ints and shorts are in native byte order.
      */
     public EdgeSparse bind(String port, Buffer direct) {
         return use(handle -> {
@@ -170,7 +174,7 @@ public final class EdgeSparse extends NativeObject {
     }
 
     /**
-     * Returns the most probable classes of a picture, the best first, after resizing and normalising it as the file says.
+     * Returns the most probable classes of a picture, the best first; it is resized and normalised as the file says.
      *
      * @param argb pixels from the top left, 0xAARRGGBB; alpha is dropped
      */

@@ -3,7 +3,7 @@ package edgesparse;
 import java.nio.Buffer;
 
 /**
- * The functions of the native library. Text goes both ways as UTF-8 bytes, because JNI's own strings are "modified" UTF-8.
+ * The functions of the native library. Text goes both ways as UTF-8 bytes, because JNI's own strings are another one.
  * Handles are those that an open function returned and no close function took yet; {@link NativeObject} sees to that.
  */
 final class Native {

@@ -3,9 +3,9 @@ package edgesparse;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * Native memory that one thread at a time uses and that any thread may close. Other threads wait for their turn. Closing
- * ends what runs, waits for it and then frees, so that no thread ever works on freed memory. There is no finalizer: what
- * is not closed stays until the process ends.
+ * Native memory that one thread at a time uses and that any thread may close. Other threads wait for their turn.
+ * Closing ends what runs, waits for it and then frees, so that no thread ever works on freed memory. There is no
+ * finalizer: what is not closed stays until the process ends.
  */
 abstract class NativeObject implements AutoCloseable {
     /** Something that uses the native memory. */
@@ -50,7 +50,7 @@ abstract class NativeObject implements AutoCloseable {
         }
     }
 
-    /** Ends the run in progress in another thread, which then throws {@code CANCELLED}; does nothing if there is none. */
+    /** Ends the run in progress in another thread, which then throws {@code CANCELLED}; else does nothing. */
     public void cancel() {
         synchronized (lifetime) {
             if (!running) return;

@@ -50,7 +50,7 @@ final class PortMemory {
             return values.length;
         }
         String found = array == null ? "null" : array.getClass().getSimpleName();
-        throw new EdgeSparseException("INPUT_DTYPE", "pass the array type that Port.Type names", port + " got " + found);
+        throw new EdgeSparseException("INPUT_DTYPE", "pass the array that Port.Type names", port + " got " + found);
     }
 
     /** Returns a new array with what the network wrote. */
@@ -87,13 +87,13 @@ final class PortMemory {
         if (size > 1 && size != port.type.bytes || buffer instanceof FloatBuffer && port.type != Port.Type.F32)
             throw new EdgeSparseException("INPUT_DTYPE", "bind the buffer type that Port.Type names", port.toString());
         if (order(buffer) != ByteOrder.nativeOrder())
-            throw new EdgeSparseException("INPUT_DTYPE", "order(ByteOrder.nativeOrder())", port + " in foreign byte order");
+            throw new EdgeSparseException("INPUT_DTYPE", "order(ByteOrder.nativeOrder())", port + ", foreign order");
         bound = buffer;
     }
 
     Buffer bound() {
         if (bound == null)
-            throw new EdgeSparseException("INPUT_MISSING", "bind all inputs and outputs first", port.name + " is not bound");
+            throw new EdgeSparseException("INPUT_MISSING", "bind all inputs and outputs", port.name + " is not bound");
         return bound;
     }
 
@@ -107,7 +107,8 @@ final class PortMemory {
 
     private long check(int count) {
         long bytes = (long) count * port.type.bytes;
-        boolean fits = port.symbolic ? count > 0 && bytes <= port.bytes && bytes % port.rowBytes() == 0 : bytes == port.bytes;
+        boolean rows = count > 0 && bytes <= port.bytes && bytes % port.rowBytes() == 0;
+        boolean fits = port.symbolic ? rows : bytes == port.bytes;
         if (fits) return bytes;
         String wanted = port.symbolic ? "whole rows up to " : "";
         String message = port.name + " has " + count + " elements, not " + wanted + port.elements();

@@ -4,8 +4,8 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 
 /**
- * A language model. Made by {@link EdgeSparse#loadText}; threads as in {@link EdgeSparse}. Do not call it from the thread
- * that draws the screen: a generation takes seconds.
+ * A language model. Made by {@link EdgeSparse#loadText}; threads as in {@link EdgeSparse}. Do not call it from the
+ * thread that draws the screen: a generation takes seconds.
  */
 public final class TextModel extends NativeObject {
     /** A file in memory must live as long as the model that reads it. */
@@ -34,7 +34,7 @@ public final class TextModel extends NativeObject {
     /**
      * Continues a text. The beginning that the prompt shares with what the model read last is not computed again.
      *
-     * @param callback gets every piece in this thread; may be null. What it throws ends the generation and is thrown on.
+     * @param callback gets every piece in this thread; may be null. What it throws ends the generation.
      * @return the text and its statistics; with {@link Generation.Finish#CANCELLED} what there was until then
      */
     public Generation generate(String prompt, GenerateOptions options, TokenCallback callback) {

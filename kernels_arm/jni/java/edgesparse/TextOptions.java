@@ -50,7 +50,7 @@ public final class TextOptions {
         return this;
     }
 
-    /** Sets how many tokens prompt and answer may have together; what the file says by default. Memory grows with it. */
+    /** Sets how many tokens prompt and answer may have together; as the file says by default. Memory grows with it. */
     public TextOptions context(int tokens) {
         context = tokens;
         return this;

@@ -29,7 +29,7 @@ final class Writer {
 
     /** Continues a text and returns the statistics. */
     String write(String prompt, Reader reader) throws IOException {
-        GenerateOptions options = new GenerateOptions().temperature(0.8f).seed(System.nanoTime()).maxTokens(300).roll(true);
+        GenerateOptions options = new GenerateOptions().temperature(0.8f).seed(System.nanoTime()).maxTokens(300);
         Generation answer = load().generate(prompt, options, piece -> {
             reader.read(piece);
             return true;
