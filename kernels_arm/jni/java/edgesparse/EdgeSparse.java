@@ -14,8 +14,8 @@ import java.util.Map;
  * A network from an {@code .egs} file, ready to run.
  *
  * <p>Threads: calls from several threads wait for each other; {@link #cancel} and {@link #close} may come from any
- * thread at any time. Load the file once more for runs at the same time; the system keeps its weights in memory once. Close
- * what was loaded: nothing else frees it. After that every call throws {@link IllegalStateException}.
+ * thread at any time. Load the file once more for runs at the same time; the system keeps its weights in memory once.
+ * Close what was loaded: nothing else frees it. After that every call throws {@link IllegalStateException}.
  */
 public final class EdgeSparse extends NativeObject {
     private final List<PortMemory> inputs = new ArrayList<>();
