@@ -69,13 +69,12 @@ static es_status run(es_session *session)
     if (status) return status;
     for (uint32_t number = 0; number < session->plan->step_count; number++) session->launches[number].tokens = tokens;
     for (uint32_t number = 0; number < session->plan->step_count; number++) {
-        if (atomic_load_explicit(&session->cancelled, memory_order_relaxed)) {
-            atomic_store(&session->cancelled, 0);
-            return es_session_fail(session, ES_CANCELLED, "cancelled before step %s", session->plan->steps[number].name);
-        }
+        if (atomic_load_explicit(&session->cancelled, memory_order_relaxed)) break;
         run_step(session, number);
     }
-    return ES_OK;
+    /* Looked at behind the last step too, so that no request is lost between the runs of a text. */
+    if (!atomic_exchange(&session->cancelled, 0)) return ES_OK;
+    return es_session_fail(session, ES_CANCELLED, "the run was cancelled");
 }
 
 es_status es_session_run(es_session *session)

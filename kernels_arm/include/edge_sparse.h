@@ -152,7 +152,7 @@ ES_API es_status es_session_bind(es_session *session, uint32_t number, void *dat
 ES_API es_status es_session_run(es_session *session);
 /* Why the last call on this session failed, in words. */
 ES_API const char *es_session_error(const es_session *session);
-/* From any thread or signal handler: the run in progress ends with ES_CANCELLED between two steps. */
+/* From any thread or signal handler: the run in progress, or else the next one, ends with ES_CANCELLED at the next step. */
 ES_API void es_session_cancel(es_session *session);
 
 /* The memory that a state tensor has in this session. */
