@@ -45,8 +45,8 @@ FLAGS = [
 
 #: No writable table of addresses, no executable stack, nothing that is never called.
 ELF = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--gc-sections"]
-#: Names of the programs by the folder of their sources.
-PROGRAMS = {"cli": "edge-sparse", "tests": "replay"}
+#: Sources and file name of every program.
+PROGRAMS = {"cli": ("cli/*.c", "edge-sparse"), "replay": ("tests/replay.c", "replay")}
 
 
 #: Leaves plain C out of libraries for people: every 64-bit processor has vectors, and tests build their own.
@@ -145,19 +145,19 @@ def shared_library(target: str, compiler: str, output: Path, extra: list[str] | 
     return library
 
 
-def program(folder: str, target: str, compiler: str, output: Path, extra: list[str] | None = None) -> Path:
-    """Build the program whose sources lie in a folder beside this file, static where the target is musl."""
-    extra = extra or []
+def program(name: str, target: str, compiler: str, output: Path, extra: list[str] | None = None) -> Path:
+    """Build a program, static where the target is musl."""
+    extra, (sources, file) = extra or [], PROGRAMS[name]
     files = objects(target, compiler, output / "objects", extra)
-    files += objects(target, compiler, output / "objects" / folder, extra, sorted((ROOT / folder).glob("*.c")))
-    name = PROGRAMS[folder] + (".exe" if "windows" in target else "")
-    link = [*compiler_command(compiler, target), *extra, "-g0", "-o", str(output / name), *map(str, files)]
+    files += objects(target, compiler, output / "objects" / name, extra, sorted(ROOT.glob(sources)))
+    result = output / (file + (".exe" if "windows" in target else ""))
+    link = [*compiler_command(compiler, target), *extra, "-g0", "-o", str(result), *map(str, files)]
     if "windows" not in target:
         link += ["-s", "-lm", "-lpthread"]
     if "musl" in target:
         link += ["-static", *ELF]
     subprocess.run(link, check=True)
-    return output / name
+    return result
 
 
 def default_compiler() -> str:

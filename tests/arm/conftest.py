@@ -40,7 +40,7 @@ def programs(zig, build_folder):
 
     def of(target, cpu=""):
         if target not in machines:
-            paths = [build.program(name, target, "zig", build_folder / target) for name in ("tests", "cli")]
+            paths = [build.program(name, target, "zig", build_folder / target) for name in ("replay", "cli")]
             machines[target] = paths
         runner = []
         if target.startswith("aarch64"):
