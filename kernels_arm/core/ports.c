@@ -1,6 +1,7 @@
 /* Inputs, outputs and state of a session by name and number, and what runs for its steps. */
 #include <string.h>
 
+#include "ops.h"
 #include "session.h"
 
 void es_session_port_counts(const es_session *session, uint32_t *inputs, uint32_t *outputs)
@@ -82,39 +83,13 @@ void es_session_reset(es_session *session)
 
 uint32_t es_session_step_count(const es_session *session) { return session ? session->plan->step_count : 0; }
 
-static const char *op_name(es_op op)
-{
-    switch (op) {
-    case ES_SPMM: return "spmm";
-    case ES_DWCONV: return "dwconv";
-    case ES_ADD: return "add";
-    case ES_MUL: return "mul";
-    case ES_ACTIVATION: return "activation";
-    case ES_MAX_POOL: return "max_pool";
-    case ES_AVG_POOL: return "avg_pool";
-    case ES_ADAPTIVE_AVG_POOL: return "adaptive_avg_pool";
-    case ES_MEAN: return "mean";
-    case ES_SOFTMAX: return "softmax";
-    case ES_COPY: return "copy";
-    case ES_PHASE_SPLIT: return "phase_split";
-    case ES_PAD: return "pad";
-    case ES_EMBEDDING: return "embedding";
-    case ES_RMS_NORM: return "rms_norm";
-    case ES_ROPE: return "rope";
-    case ES_ATTENTION_OP: return "attention";
-    case ES_TAKE_LAST: return "take_last";
-    case ES_DELTA_ATTENTION: return "delta_attention";
-    }
-    return "";
-}
-
 es_status es_session_step(const es_session *session, uint32_t number, es_step_profile *profile)
 {
     if (!session || !profile) return ES_ARGUMENT_NULL;
     if (number >= session->plan->step_count) return ES_ARGUMENT_RANGE;
     const es_launch *launch = &session->launches[number];
     const es_timing *timing = &session->timings[number];
-    *profile = (es_step_profile){launch->step->name,  op_name(launch->step->op), launch->kernel->name, timing->runs,
+    *profile = (es_step_profile){launch->step->name,  es_find_op(launch->step->op)->name, launch->kernel->name, timing->runs,
                                  timing->nanoseconds, timing->runs ? timing->minimum : 0, -1.0};
     if (launch->step->op == ES_SPMM) {
         const es_matrix *matrix = &session->model->matrices[launch->step->words[ES_SPMM_MATRIX]];
