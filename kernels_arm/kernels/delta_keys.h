@@ -17,6 +17,7 @@ typedef struct es_delta_keys {
     float *exact;     /* rows of exact_stride: the reference, the sinks, the ring */
     int64_t mark_stride, exact_stride;
     int64_t head_dim, sinks, ring;
+    int64_t room; /* elements of deltas */
     float theta;
     es_dtype dtype;   /* of deltas */
 } es_delta_keys;
@@ -31,6 +32,7 @@ static inline es_delta_keys es_delta_keys_of(const es_launch *launch, int64_t he
         .theta = es_word_float(launch->step->words[ES_ATT_THETA]), .dtype = deltas->dtype,
         .mark_stride = (int64_t)marks->strides[1], .exact_stride = (int64_t)exact->strides[0],
     };
+    keys.room = (int64_t)deltas->shape[1];
     keys.ring = (int64_t)exact->shape[0] - 1 - keys.sinks;
     keys.marks = (int32_t *)(void *)launch->in_data[7] + head * (int64_t)marks->strides[0];
     keys.deltas = launch->in_data[3] + head * (int64_t)(deltas->strides[0] * es_dtype_bytes(deltas->dtype));
@@ -59,26 +61,40 @@ static inline uint32_t es_delta_bits(const es_delta_keys *keys, const int32_t *m
     return left < ES_MARK_BITS ? bits & ((1u << left) - 1u) : bits;
 }
 
+/* The next `count` changes as floats, with at least ES_LANES that may be read behind them; scratch has room for them. */
+static inline const float *es_delta_packed(const es_delta_keys *keys, int64_t place, int64_t count, float *scratch)
+{
+    bool last = place + count + 2 * ES_LANES > keys->room;
+    if (keys->dtype == ES_F16) {
+        /* Whole vectors, but for the end of the tensor. */
+        int64_t whole = (count + ES_LANES - 1) / ES_LANES * ES_LANES;
+        es_widen_halves(scratch, (const uint16_t *)(const void *)keys->deltas + place, last ? count : whole);
+        return scratch;
+    }
+    const float *changes = (const float *)(const void *)keys->deltas + place;
+    if (!last) return changes;
+    memcpy(scratch, changes, (size_t)count * sizeof *changes);
+    return scratch;
+}
+
 /* Write into `to` what `from` becomes by the changes of a token, which begin at *place, and move *place behind them.
- * Rows have padded floats; changes is scratch memory for padded + 2 * ES_LANES. */
+ * Rows have padded floats; scratch has room for padded + 2 * ES_LANES. */
 static inline void es_delta_step(const es_delta_keys *keys, int64_t token, int64_t *place, const float *from, float *to,
-                                 int64_t padded, float *changes)
+                                 int64_t padded, float *scratch)
 {
     const int32_t *mark = es_delta_mark(keys, token);
     int64_t count = 0;
     for (int64_t first = 0; first < keys->head_dim; first += ES_MARK_BITS)
         count += es_bit_count(es_delta_bits(keys, mark, first));
-    if (keys->dtype == ES_F16)
-        es_widen_halves(changes, (const uint16_t *)(const void *)keys->deltas + *place, count);
-    else
-        memcpy(changes, (const float *)(const void *)keys->deltas + *place, (size_t)count * sizeof *changes);
+    const float *changes = es_delta_packed(keys, *place, count, scratch);
     *place += count;
     for (int64_t first = 0; first < padded; first += ES_MARK_BITS) {
         uint32_t bits = es_delta_bits(keys, mark, first);
-        for (int64_t i = first; i < padded && i < first + ES_MARK_BITS; i += ES_LANES) {
+        int64_t end = padded - first < ES_MARK_BITS ? padded : first + ES_MARK_BITS;
+        for (int64_t i = first; i < end; i += ES_LANES) {
             uint32_t mask = bits & ((1u << ES_LANES) - 1u);
             es_store(to + i, es_add(es_load(from + i), es_spread(changes, mask)));
-            changes += es_bit_count(mask);
+            changes += es_lane_count(mask);
             bits >>= ES_LANES;
         }
     }

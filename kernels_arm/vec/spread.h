@@ -45,4 +45,11 @@ static inline es_f32 es_spread(const float *from, uint32_t mask)
 
 static inline int es_bit_count(uint32_t bits) { return __builtin_popcount(bits); }
 
+/* Bits of a mask of ES_LANES bits. NEON counts bits in vector registers only: a table is 4 instructions shorter. */
+static inline int es_lane_count(uint32_t mask)
+{
+    static const uint8_t counts[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    return counts[mask & 15u] + (ES_LANES > 4 ? counts[mask >> 4] : 0);
+}
+
 #endif
