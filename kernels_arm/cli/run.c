@@ -75,17 +75,6 @@ static int read_picture(const es_model *model, es_cli_arrays *arrays, const char
     return code;
 }
 
-/* Whether the last step, but for copies, is a softmax already. */
-static bool ends_in_softmax(const es_session *session)
-{
-    for (uint32_t number = es_session_step_count(session); number--;) {
-        es_step_profile step;
-        if (es_session_step(session, number, &step)) return false;
-        if (strcmp(step.op, "copy")) return !strcmp(step.op, "softmax");
-    }
-    return false;
-}
-
 static void print_labels(const es_model *model, es_cli_arrays *arrays, int64_t top, bool json)
 {
     const es_cli_array *output = &arrays->arrays[arrays->inputs];
@@ -94,7 +83,7 @@ static void print_labels(const es_model *model, es_cli_arrays *arrays, int64_t t
     double sum = 0;
     float best = -INFINITY;
     for (int64_t i = 0; i < classes; i++) best = scores[i] > best ? scores[i] : best;
-    bool normalised = ends_in_softmax(arrays->session);
+    bool normalised = es_session_ends_in_softmax(arrays->session);
     for (int64_t i = 0; i < classes; i++) sum += exp((double)scores[i] - best);
     if (json) printf("[");
     for (int64_t place = 0; place < top && place < classes; place++) {

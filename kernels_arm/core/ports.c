@@ -114,3 +114,16 @@ const char *es_cpu_description(void)
     return "SSE2";
 #endif
 }
+
+int es_session_ends_in_softmax(const es_session *session)
+{
+    if (!session) return 0;
+    int32_t number = (int32_t)session->plan->outputs[0];
+    for (uint32_t step = session->plan->step_count; step--;) {
+        const es_step *writer = &session->plan->steps[step];
+        if (writer->output != number) continue;
+        if (writer->op != ES_COPY) return writer->op == ES_SOFTMAX;
+        number = writer->inputs[0];
+    }
+    return 0;
+}

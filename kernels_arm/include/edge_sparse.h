@@ -160,6 +160,9 @@ ES_API es_status es_session_state(es_session *session, const char *name, void **
 /* Set the whole state to zero, as it was after create. */
 ES_API void es_session_reset(es_session *session);
 
+/* Whether the first output holds probabilities already, looking through copies; else classifiers give logits. */
+ES_API int es_session_ends_in_softmax(const es_session *session);
+
 /* What runs for a step, and the nanoseconds that it took in the runs since profiling was switched on. */
 typedef struct es_step_profile {
     const char *step;

@@ -96,15 +96,10 @@ static jbyteArray JNICALL label(JNIEnv *env, jclass class, jlong handle, jint nu
     return es_jni_text(env, es_model_label(((network *)es_from_handle(handle))->model, (uint32_t)number));
 }
 
-/* Whether the last step that is no copy is a softmax: then the first output holds probabilities already. */
 static jboolean JNICALL ends_in_softmax(JNIEnv *env, jclass class, jlong handle)
 {
     (void)env, (void)class;
-    const es_session *session = ((network *)es_from_handle(handle))->session;
-    es_step_profile step;
-    for (uint32_t number = es_session_step_count(session); number-- && !es_session_step(session, number, &step);)
-        if (strcmp(step.op, "copy")) return !strcmp(step.op, "softmax");
-    return JNI_FALSE;
+    return es_session_ends_in_softmax(((network *)es_from_handle(handle))->session) ? JNI_TRUE : JNI_FALSE;
 }
 
 static es_status bind(JNIEnv *env, es_session *session, jobjectArray buffers, jsize number, jlong offset, jlong bytes)
