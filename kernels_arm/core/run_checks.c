@@ -51,6 +51,7 @@ void es_find_checks(es_session *session)
             lower(&checks_of(session, step, 5)->capacity, (int64_t)launch->in[3]->shape[0]);
         } else if (step->op == ES_DELTA_ATTENTION) {
             lower(&checks_of(session, step, 5)->capacity, (int64_t)launch->in[4]->shape[0]);
+            session->has_windows = true;
         }
     }
 }
@@ -128,7 +129,7 @@ es_status es_check_run(es_session *session, int64_t *tokens)
     for (uint32_t port = 0; !status && port < session->plan->input_count; port++)
         if (session->checks[port].vocabulary || session->checks[port].capacity)
             status = check_numbers(session, port, *tokens);
-    for (uint32_t number = 0; !status && session->plan->symbol_max && number < session->plan->step_count; number++)
+    for (uint32_t number = 0; !status && session->has_windows && number < session->plan->step_count; number++)
         if (session->launches[number].step->op == ES_DELTA_ATTENTION)
             status = check_window(session, &session->launches[number], *tokens);
     return status;
