@@ -20,6 +20,9 @@ static inline const es_band *es_band_of_strip(const es_matrix *matrix, uint32_t 
 {
     return es_band_of(matrix, strip, false);
 }
-static inline const es_band *es_band_of_row(const es_matrix *matrix, uint32_t row) { return es_band_of(matrix, row, true); }
+static inline const es_band *es_band_of_row(const es_matrix *matrix, uint32_t row)
+{
+    return es_band_of(matrix, row, true);
+}
 
 #endif

@@ -12,6 +12,13 @@ typedef struct es_byte_rows {
     size_t distance;
 } es_byte_rows;
 
+/* Half of the loop's own instructions: a tenth of all. */
+#if defined(__clang__)
+#define ES_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
+#else
+#define ES_UNROLL_TWICE _Pragma("GCC unroll 2")
+#endif
+
 /* The most rows that are packed at once. Up to as many can be read and written, whatever rows is. */
 enum { ES_GATHERED_ROWS = 4 };
 
@@ -20,6 +27,7 @@ ES_INLINE void es_gather_bits(const uint8_t *bits, size_t bytes, es_byte_rows fr
                               size_t distance)
 {
     size_t count = 0;
+    ES_UNROLL_TWICE
     for (size_t byte = 0; byte < bytes; byte++) {
         const uint8_t kept = bits[byte];
         const uint64_t order = es_bit_places[kept];

@@ -15,7 +15,7 @@ typedef struct es_integer_strip {
     int64_t columns; /* kept */
     es_pieces pieces;
     es_byte_rows x;
-    const int32_t *corrections; /* of every row of x and piece; NULL: none */
+    const int32_t *corrections; /* of every row of x and piece; NULL for S8 */
     size_t correction_distance;
 } es_integer_strip;
 
@@ -58,78 +58,88 @@ ES_INLINE void es_multiply_tiles(es_products *products, const uint8_t *values, s
     }
 }
 
-/* Rows inside … inside + vectors * ES_LANES - 1 of a strip: sum r of token t goes to totals[t * ES_LARGEST_GROUP + r],
- * in units of x. */
+/* Where a block has arrived. */
+typedef struct es_tile_place {
+    const int8_t *x;
+    const uint8_t *values;
+} es_tile_place;
+
+/* Two tiles for every row of x, or one where both is not set. */
+ES_INLINE void es_step_tiles(es_products *products, const es_integer_strip *strip, es_tile_place *at,
+                             const es_dtype dtype, const int vectors, const int tokens, const bool both)
+{
+    es_columns columns[ES_TOKENS_OF_MANY];
+    ES_UNROLL
+    for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(at->x + (size_t)t * strip->x.distance);
+    es_multiply_tiles(products, at->values, strip->group, columns, dtype, vectors, tokens, both);
+    at->x += both ? 8 : 4;
+    at->values += strip->group * es_tile_row_bytes(dtype) * (both && dtype != ES_S4 ? 2 : 1);
+}
+
+/* The exact sums of one piece of columns, 1 or more. */
+ES_INLINE void es_sum_piece(es_sums *sums, const es_integer_strip *strip, es_tile_place *at, int64_t piece,
+                            const es_dtype dtype, const int vectors, const int tokens)
+{
+    const int all = vectors * tokens;
+    const uint64_t limit = (uint64_t)es_tile_limit(dtype) / 2;
+    /* Pairs of tiles, and whether one tile more. */
+    uint64_t pairs = ((uint64_t)piece + (dtype == ES_S4 ? 7 : 3)) / 8;
+    const bool odd = dtype != ES_S4 && ((uint64_t)piece + 3) / 4 % 2;
+    es_products products[16];
+    while (pairs) {
+        uint64_t some = limit == ES_NO_TILE_LIMIT / 2 ? pairs : limit == 1 || pairs > limit ? limit : pairs;
+        pairs -= some;
+        ES_UNROLL
+        for (int i = 0; i < all; i++) products[i] = es_no_products();
+        do es_step_tiles(products, strip, at, dtype, vectors, tokens, true);
+        while (--some);
+        ES_UNROLL
+        for (int i = 0; i < all; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
+    }
+    if (!odd) return;
+    ES_UNROLL
+    for (int i = 0; i < all; i++) products[i] = es_no_products();
+    es_step_tiles(products, strip, at, dtype, vectors, tokens, false);
+    ES_UNROLL
+    for (int i = 0; i < all; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
+}
+
+/* vectors * ES_LANES rows of a strip, from its row inside on. The sum of row r and token t goes to
+ * totals[t * ES_LARGEST_GROUP + r], in units of x. */
 ES_INLINE void es_integer_block(const es_integer_strip *strip, size_t inside, float *totals, const es_dtype dtype,
                                 const int vectors, const int tokens)
 {
-    const size_t group = strip->group, row_bytes = es_tile_row_bytes(dtype);
-    const size_t step = group * row_bytes * (dtype == ES_S4 ? 1 : 2);
-    const int8_t *x = strip->x.bytes;
-    const size_t x_distance = strip->x.distance;
-    const uint8_t *values = strip->values + inside * row_bytes;
+    const int all = vectors * tokens;
+    es_tile_place at = {strip->x.bytes, strip->values + inside * es_tile_row_bytes(dtype)};
     const uint16_t *scales = strip->scales + inside;
+    const int32_t *corrections = strip->corrections;
     es_pieces pieces = strip->pieces;
     es_f32 results[16];
     ES_UNROLL
-    for (int i = 0; i < vectors * tokens; i++) results[i] = es_splat(0.0f);
-    const uint64_t limit = (uint64_t)es_tile_limit(dtype) / 2;
-    size_t number = 0;
-    for (int64_t left = strip->columns; left; number++) {
+    for (int i = 0; i < all; i++) results[i] = es_splat(0.0f);
+    for (int64_t left = strip->columns; left;) {
         bool ends;
         int64_t piece = es_next_piece(&pieces, left, &ends);
-        /* Pairs of tiles, and whether one tile more. */
-        uint64_t pairs = ((uint64_t)piece + (dtype == ES_S4 ? 7 : 3)) / 8;
-        const bool odd = dtype != ES_S4 && ((uint64_t)piece + 3) / 4 % 2;
         left -= piece;
         es_sums sums[16];
         ES_UNROLL
-        for (int i = 0; i < vectors * tokens; i++)
-            sums[i] = es_start_sums(
-                dtype == ES_S8 ? 0 : strip->corrections[(size_t)(i / vectors) * strip->correction_distance + number]);
-        while (pairs) {
-            uint64_t some = limit == ES_NO_TILE_LIMIT / 2 ? pairs : limit == 1 || pairs > limit ? limit : pairs;
-            pairs -= some;
-            es_products products[16];
-            es_columns columns[ES_TOKENS_OF_MANY];
-            ES_UNROLL
-            for (int i = 0; i < vectors * tokens; i++) products[i] = es_no_products();
-            do {
-                ES_UNROLL
-                for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(x + (size_t)t * x_distance);
-                es_multiply_tiles(products, values, group, columns, dtype, vectors, tokens, true);
-                x += 8;
-                values += step;
-            } while (--some);
-            ES_UNROLL
-            for (int i = 0; i < vectors * tokens; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
+        for (int i = 0; i < all; i++) {
+            const size_t token = (size_t)(i / vectors);
+            sums[i] = es_start_sums(dtype == ES_S8 ? 0 : corrections[token * strip->correction_distance]);
         }
-        if (odd) {
-            es_products products[16];
-            es_columns columns[ES_TOKENS_OF_MANY];
-            ES_UNROLL
-            for (int t = 0; t < tokens; t++) columns[t] = es_load_columns(x + (size_t)t * x_distance);
-            ES_UNROLL
-            for (int i = 0; i < vectors * tokens; i++) products[i] = es_no_products();
-            es_multiply_tiles(products, values, group, columns, dtype, vectors, tokens, false);
-            ES_UNROLL
-            for (int i = 0; i < vectors * tokens; i++) sums[i] = es_add_products(sums[i], products[i], dtype == ES_S8);
-            x += 4;
-            values += step / 2;
-        }
+        if (dtype != ES_S8) corrections++;
+        es_sum_piece(sums, strip, &at, piece, dtype, vectors, tokens);
         ES_UNROLL
         for (int v = 0; v < vectors; v++) {
             es_f32 scale = es_load_half(scales + v * ES_LANES);
             ES_UNROLL
-            for (int t = 0; t < tokens; t++) {
-                es_f32 sum = es_to_float(es_sum_rows(sums[t * vectors + v]));
-                results[t * vectors + v] = es_fma(sum, scale, results[t * vectors + v]);
-            }
+            for (int i = v; i < all; i += vectors)
+                results[i] = es_fma(es_to_float(es_sum_rows(sums[i])), scale, results[i]);
         }
-        if (ends) scales += group;
+        if (ends) scales += strip->group;
     }
     ES_UNROLL
-    for (int i = 0; i < vectors * tokens; i++)
+    for (int i = 0; i < all; i++)
         es_store(totals + i / vectors * ES_LARGEST_GROUP + inside + (size_t)(i % vectors) * ES_LANES, results[i]);
 }
 
@@ -151,7 +161,7 @@ ES_INLINE void es_narrow_block(const es_integer_strip *strip, float *totals, con
     const uint8_t *values = strip->values;
     const uint16_t *scales = strip->scales;
     es_pieces pieces = strip->pieces;
-    for (size_t row = 0; row < group; row++) totals[row] = 0.0f;
+    for (size_t row = 0; row < ES_LANES; row++) totals[row] = 0.0f;
     size_t number = 0;
     for (int64_t left = strip->columns; left; number++) {
         bool ends;
@@ -185,6 +195,30 @@ ES_INLINE void es_narrow_block(const es_integer_strip *strip, float *totals, con
             totals[row] += (float)sum * es_half_to_float(scales[row]);
         }
         if (ends) scales += group;
+    }
+}
+
+/* The largest block that the registers hold and that the strip has. Conditions on constants leave only such blocks. */
+ES_INLINE void es_sum_block(const es_integer_strip *strip, size_t inside, int vectors, float *totals,
+                            const es_dtype dtype, const int tokens, const int most)
+{
+    if (most >= 4 && vectors == 4) es_integer_block(strip, inside, totals, dtype, 4, tokens);
+    else if (most >= 2 && vectors == 2) es_integer_block(strip, inside, totals, dtype, 2, tokens);
+    else es_integer_block(strip, inside, totals, dtype, 1, tokens);
+}
+
+ES_INLINE void es_sum_strip(const es_integer_strip *strip, bool many, float *totals, const es_dtype dtype)
+{
+    if (strip->group < ES_LANES) {
+        es_narrow_block(strip, totals, dtype);
+        return;
+    }
+    const int most_of_many = dtype == ES_S8 ? ES_BLOCK_VECTORS_OF_MANY_SIGNED : ES_BLOCK_VECTORS_OF_MANY;
+    int vectors = (int)(strip->group / ES_LANES), most = many ? most_of_many : ES_BLOCK_VECTORS;
+    if (vectors > most) vectors = most;
+    for (size_t inside = 0; inside < strip->group; inside += (size_t)vectors * ES_LANES) {
+        if (many) es_sum_block(strip, inside, vectors, totals, dtype, ES_TOKENS_OF_MANY, most_of_many);
+        else es_sum_block(strip, inside, vectors, totals, dtype, 1, ES_BLOCK_VECTORS);
     }
 }
 

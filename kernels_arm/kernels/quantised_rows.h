@@ -78,35 +78,41 @@ static inline uint64_t es_count_pieces(uint32_t segment, uint32_t columns)
     return (columns + length - 1) / length * ((length + ES_EXACT_COLUMNS - 1) / ES_EXACT_COLUMNS);
 }
 
+/* Sums of consecutive bytes, spread over the lanes. */
+ES_INLINE es_words es_sum_row_bytes(const int8_t *q, int64_t count)
+{
+    enum { STEP = 4 * ES_LANES };
+    es_words sum = es_no_words();
+    for (; count >= STEP; count -= STEP, q += STEP) sum = es_add_bytes(sum, es_load_integers(q));
+    if (!count) return sum;
+    int8_t rest[STEP] = {0};
+    memcpy(rest, q, (size_t)count);
+    return es_add_bytes(sum, es_load_integers(rest));
+}
+
 /* Write -offset times the sum of every piece: what corrects weights that are stored with an offset. */
 ES_APART void es_sum_pieces(const int8_t *q, int64_t columns, es_pieces pieces, int32_t offset, int32_t *sums)
 {
-    bool ends;
-    enum { AT_ONCE = 4, STEP = 4 * ES_LANES };
+    enum { AT_ONCE = 4 };
     const int64_t segment = pieces.segment;
-    /* Short segments without a rest, four at a time: a third of the instructions. */
-    for (; segment % STEP == 0 && segment <= ES_EXACT_COLUMNS && columns >= AT_ONCE * segment; columns -= AT_ONCE * segment) {
-        es_words sum[AT_ONCE];
-        ES_UNROLL
-        for (int i = 0; i < AT_ONCE; i++) {
-            sum[i] = es_no_words();
-            for (int64_t left = segment; left; left -= STEP, q += STEP) sum[i] = es_add_bytes(sum[i], es_load_integers(q));
+    if (segment % (4 * ES_LANES) == 0 && segment <= ES_EXACT_COLUMNS) {
+        /* Segments that are pieces and have no rest, four at a time: a third of the instructions. */
+        for (; columns >= AT_ONCE * segment; columns -= AT_ONCE * segment, sums += AT_ONCE) {
+            es_words sum[AT_ONCE];
+            ES_UNROLL
+            for (int i = 0; i < AT_ONCE; i++) {
+                sum[i] = es_no_words();
+                for (int64_t left = segment; left; left -= 4 * ES_LANES, q += 4 * ES_LANES)
+                    sum[i] = es_add_bytes(sum[i], es_load_integers(q));
+            }
+            es_store_lane_sums(sums, sum[0], sum[1], sum[2], sum[3], -offset);
         }
-        es_store_lane_sums(sums, sum[0], sum[1], sum[2], sum[3], -offset);
-        sums += AT_ONCE;
     }
-    for (int64_t piece; columns; columns -= piece) {
-        piece = es_next_piece(&pieces, columns, &ends);
-        es_words sum = es_no_words();
-        int64_t left = piece;
-        for (; left >= 4 * ES_LANES; left -= 4 * ES_LANES, q += 4 * ES_LANES) sum = es_add_bytes(sum, es_load_integers(q));
-        if (left) {
-            int8_t rest[4 * ES_LANES] = {0};
-            memcpy(rest, q, (size_t)left);
-            sum = es_add_bytes(sum, es_load_integers(rest));
-            q += left;
-        }
-        *sums++ = -offset * es_sum_lanes(sum);
+    for (bool ends; columns;) {
+        int64_t piece = es_next_piece(&pieces, columns, &ends);
+        *sums++ = -offset * es_sum_lanes(es_sum_row_bytes(q, piece));
+        q += piece;
+        columns -= piece;
     }
 }
 

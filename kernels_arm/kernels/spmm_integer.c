@@ -112,41 +112,27 @@ ES_APART void quantise_rows(const es_launch *launch, int64_t begin, int64_t end)
     }
 }
 
-/* The largest block that the registers hold and that the strip has. Conditions on constants leave only such blocks. */
-ES_INLINE void sum_block(const es_integer_strip *strip, size_t inside, int vectors, float *totals, const es_dtype dtype,
-                         const int tokens, const int most)
-{
-    if (most >= 4 && vectors == 4) es_integer_block(strip, inside, totals, dtype, 4, tokens);
-    else if (most >= 2 && vectors == 2) es_integer_block(strip, inside, totals, dtype, 2, tokens);
-    else es_integer_block(strip, inside, totals, dtype, 1, tokens);
-}
-
-ES_INLINE void sum_strip(const es_integer_strip *strip, bool many, float *totals, const es_dtype dtype)
-{
-    if (strip->group < ES_LANES) {
-        es_narrow_block(strip, totals, dtype);
-        return;
-    }
-    const int most_of_many = dtype == ES_S8 ? ES_BLOCK_VECTORS_OF_MANY_SIGNED : ES_BLOCK_VECTORS_OF_MANY;
-    int vectors = (int)(strip->group / ES_LANES), most = many ? most_of_many : ES_BLOCK_VECTORS;
-    if (vectors > most) vectors = most;
-    for (size_t inside = 0; inside < strip->group; inside += (size_t)vectors * ES_LANES) {
-        if (many) sum_block(strip, inside, vectors, totals, dtype, ES_TOKENS_OF_MANY, most_of_many);
-        else sum_block(strip, inside, vectors, totals, dtype, 1, ES_BLOCK_VECTORS);
-    }
-}
-
 ES_APART void sum_strip_s8(const es_integer_strip *strip, bool many, float *totals)
 {
-    sum_strip(strip, many, totals, ES_S8);
+    es_sum_strip(strip, many, totals, ES_S8);
 }
 ES_APART void sum_strip_s4(const es_integer_strip *strip, bool many, float *totals)
 {
-    sum_strip(strip, many, totals, ES_S4);
+    es_sum_strip(strip, many, totals, ES_S4);
 }
 ES_APART void sum_strip_ternary(const es_integer_strip *strip, bool many, float *totals)
 {
-    sum_strip(strip, many, totals, ES_TERNARY);
+    es_sum_strip(strip, many, totals, ES_TERNARY);
+}
+
+/* Sums times what a unit of x is worth, and the bias, the residual and bounds of one vector. NULL: none. */
+ES_INLINE es_f32 finish_vector(es_f32 sums, es_f32 worth, const float *bias, const float *residual,
+                               const es_epilogue *epilogue)
+{
+    es_f32 value = es_mul(sums, worth);
+    if (bias) value = es_add(value, es_load(bias));
+    if (residual) value = es_add(value, es_load(residual));
+    return es_bound(value, es_splat(epilogue->low), es_splat(epilogue->high));
 }
 
 /* One row of y in one strip. */
@@ -157,16 +143,19 @@ ES_APART void finish_row(const es_launch *launch, int64_t row, size_t first, siz
     if (launch->in[2])
         residual = (const float *)(const void *)launch->in_data[2] + row * es_row_distance(launch->in[2]) + first;
     float *y = (float *)(void *)launch->out_data + row * es_row_distance(launch->out) + first;
-    const es_f32 low = es_splat(product->epilogue.low), high = es_splat(product->epilogue.high);
     const es_f32 worth = es_splat(((const float *)(const void *)(launch->scratch + product->units_place))[row]);
-    for (size_t i = 0; i < group; i += ES_LANES) {
-        int lanes = group < ES_LANES ? (int)group : ES_LANES;
-        es_f32 value = es_mul(es_load(totals + i), worth);
-        if (bias) value = es_add(value, es_load_first(bias + i, lanes));
-        if (residual) value = es_add(value, es_load_first(residual + i, lanes));
-        es_store_first(y + i, es_bound(value, low, high), lanes);
+    if (group < ES_LANES) {
+        float own_bias[ES_LANES] = {0}, own_residual[ES_LANES] = {0};
+        if (bias) memcpy(own_bias, bias, group * sizeof *bias);
+        if (residual) memcpy(own_residual, residual, group * sizeof *residual);
+        es_f32 value = finish_vector(es_load(totals), worth, own_bias, own_residual, &product->epilogue);
+        es_store_first(y, value, (int)group);
     }
-    es_activate_row(product->epilogue, y, (int64_t)group);
+    for (size_t i = 0; i + ES_LANES <= group; i += ES_LANES) {
+        const float *own_bias = bias ? bias + i : NULL, *own_residual = residual ? residual + i : NULL;
+        es_store(y + i, finish_vector(es_load(totals + i), worth, own_bias, own_residual, &product->epilogue));
+    }
+    if (!es_epilogue_is_bounds(product->epilogue)) es_activate_row(product->epilogue, y, (int64_t)group);
 }
 
 /* Some rows of x for a strip: packed in the thread's memory if the matrix is sparse. */
@@ -176,7 +165,7 @@ static void place_rows(const es_launch *launch, es_integer_strip *strip, uint32_
     const integer_product *product = launch->prepared;
     const es_matrix *matrix = product->matrix;
     strip->x = (es_byte_rows){(const int8_t *)launch->scratch + (size_t)row * product->row_bytes, product->row_bytes};
-    strip->corrections = corrections_of(launch, row);
+    strip->corrections = matrix->dtype == ES_S8 || !es_keeps_all(matrix) ? NULL : corrections_of(launch, row);
     strip->correction_distance = product->pieces;
     if (es_keeps_all(matrix)) return;
     es_gather_strip(matrix, number, strip->x, rows, (int8_t *)thread_scratch, product->row_bytes, ES_ROW_PADDING);
@@ -246,7 +235,8 @@ static bool accepts(const es_launch *launch, es_dtype dtype, uint32_t group)
     KERNEL(type, dtype, 1) KERNEL(type, dtype, 2) KERNEL(type, dtype, 4) KERNEL(type, dtype, 8) \
     KERNEL(type, dtype, 16) KERNEL(type, dtype, 32)
 #define NAMES(type) \
-    &kernel_##type##_1, &kernel_##type##_2, &kernel_##type##_4, &kernel_##type##_8, &kernel_##type##_16, &kernel_##type##_32
+    &kernel_##type##_1, &kernel_##type##_2, &kernel_##type##_4, &kernel_##type##_8, &kernel_##type##_16, \
+        &kernel_##type##_32
 KERNELS(s8, ES_S8)
 KERNELS(s4, ES_S4)
 KERNELS(ternary, ES_TERNARY)

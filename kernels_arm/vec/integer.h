@@ -1,8 +1,8 @@
 /* Integer products: vectors of ES_LANES rows x 4 columns, bytes of x that all rows share, exact sums of rows.
  *
  * Weights are unsigned and at most 15, or s8 where is_signed (a constant of the caller) is set; x is -127 to 127.
- * es_products overflows soon: after ES_TILE_LIMIT_* tiles it must be added to es_sums, which holds the products of 65536
- * columns. Where the machine needs no such care the limit is out of reach. */
+ * es_products overflows soon: after ES_TILE_LIMIT_* tiles it must be added to es_sums, which holds the products of
+ * ES_EXACT_COLUMNS. Where the machine needs no such care the limit is out of reach. */
 #ifndef ES_INTEGER_H
 #define ES_INTEGER_H
 

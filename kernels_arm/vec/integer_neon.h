@@ -20,8 +20,8 @@ static inline int8x16_t es_repeat_column_word(const int8_t *x)
     int32_t word;
     memcpy(&word, x, sizeof word);
     int8x16_t columns = vreinterpretq_s8_s32(vdupq_n_s32(word));
-    /* Clang sees that both halves are equal and moves the weights' upper half to the lower instead of using smlal2, which
-     * is 13 % more instructions. Here it cannot see it. */
+    /* Clang sees that both halves are equal and moves the weights' upper half down instead of using smlal2: 13 % more
+     * instructions. Here it cannot see it. */
     __asm__("" : "+w"(columns));
     return columns;
 }
