@@ -67,6 +67,7 @@ static es_status measure(const es_model *model, const es_plan *plan, const es_se
             sizes->patch_count += launch->in[index] && is_port(launch->in[index]);
         sizes->patch_count += is_port(launch->out);
     }
+    if (sizes->thread_scratch_bytes > SIZE_MAX / 2) return ES_MEMORY_EXHAUSTED;
     sizes->thread_scratch_bytes = es_round_up(sizes->thread_scratch_bytes, ALIGNMENT);
     size_t end = es_round_up(sizeof(es_session), ALIGNMENT);
     bool fits = reserve(&end, plan->step_count * sizeof(es_launch), &sizes->launches) &&

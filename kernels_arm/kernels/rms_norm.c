@@ -1,7 +1,7 @@
 /* RMS_NORM: rows divided by their root mean square, elements in the lanes. */
 #include <math.h>
 
-#include "kernel.h"
+#include "rows.h"
 #include "vec.h"
 
 /* Partial sums that hide the latency of a multiply-add: four in flight keep a Cortex-A72 busy. */
@@ -27,30 +27,10 @@ static void prepare(es_launch *launch)
     }
 }
 
-/* Rows per element of axis 0. */
-static int64_t inner_rows(const es_tensor *x)
-{
-    int64_t rows = 1;
-    for (uint32_t axis = 1; axis + 1 < x->rank; axis++) rows *= (int64_t)x->shape[axis];
-    return rows;
-}
-
-/* Distance of rows in elements; an axis of length 1 may have any. */
-static int64_t row_stride(const es_tensor *tensor)
-{
-    int64_t inner = 1;
-    for (int axis = (int)tensor->rank - 2; axis >= 0; axis--) {
-        if (tensor->shape[axis] > 1) return (int64_t)tensor->strides[axis] / inner;
-        inner *= (int64_t)tensor->shape[axis];
-    }
-    return 0;
-}
-
 static int64_t units(const es_launch *launch, int phase)
 {
     (void)phase;
-    const es_tensor *x = launch->in[0];
-    return x->rank > 1 ? es_rows(launch, x) * inner_rows(x) : 1;
+    return es_count_rows(launch, launch->in[0]);
 }
 
 static float sum_of_squares(const float *x, int64_t width)
@@ -84,8 +64,8 @@ static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, 
     if (launch->in[1]->dtype == ES_F16) weights = launch->prepared;
     float epsilon = es_word_float(launch->step->words[0]);
     for (int64_t row = begin; row < end; row++) {
-        const float *x = (const float *)(const void *)launch->in_data[0] + row * row_stride(in);
-        float *y = (float *)(void *)launch->out_data + row * row_stride(launch->out);
+        const float *x = (const float *)(const void *)launch->in_data[0] + row * es_row_distance(in);
+        float *y = (float *)(void *)launch->out_data + row * es_row_distance(launch->out);
         float factor = 1.0f / sqrtf(sum_of_squares(x, width) / (float)width + epsilon);
         int64_t i = 0;
         for (; i + ES_LANES <= width; i += ES_LANES)

@@ -1,4 +1,5 @@
 /* SPMM over rows of tokens or samples: output rows in the lanes, float and half weights where they lie in the file. */
+#include "rows.h"
 #include "spmm_rows_strip.h"
 
 ES_ROW_STRIP(half_row_strip, f16)
@@ -16,20 +17,6 @@ typedef struct row_product {
     int64_t block_rows;
 } row_product;
 
-/* Rows in this run. */
-static int64_t rows_of(const es_launch *launch)
-{
-    const es_tensor *y = launch->out;
-    int64_t rows = y->rank > 1 ? es_rows(launch, y) : 1;
-    for (uint32_t axis = 1; axis + 1 < y->rank; axis++) rows *= (int64_t)y->shape[axis];
-    return rows;
-}
-
-static int64_t row_distance(const es_tensor *tensor)
-{
-    return tensor && tensor->rank > 1 ? (int64_t)tensor->strides[tensor->rank - 2] : 0;
-}
-
 static uint32_t wanted_chunks(const es_launch *launch)
 {
     uint32_t strips = es_matrix_of(launch)->strips;
@@ -45,8 +32,9 @@ static void prepare(es_launch *launch)
 {
     row_product *product = launch->prepared;
     es_prepare_operands(launch, sizeof *product, wanted_chunks(launch), &product->operands);
-    product->place = es_row_place_of(launch, product->operands.bias, row_distance(launch->in[0]),
-                                     row_distance(launch->out), row_distance(launch->in[2]));
+    product->place = es_row_place_of(launch, product->operands.bias, es_row_distance(launch->in[0]),
+                                     es_row_distance(launch->out),
+                                     launch->in[2] ? es_row_distance(launch->in[2]) : 0);
     product->half = es_reads_halves(launch);
     int64_t rows = BLOCK_BYTES / ((int64_t)es_matrix_of(launch)->columns * (int64_t)sizeof(float));
     if (rows > MOST_TILES * ES_ROW_PIXELS) rows = MOST_TILES * ES_ROW_PIXELS;
@@ -56,7 +44,7 @@ static void prepare(es_launch *launch)
 static int64_t blocks_of(const es_launch *launch)
 {
     const row_product *product = launch->prepared;
-    return (rows_of(launch) + product->block_rows - 1) / product->block_rows;
+    return (es_count_rows(launch, launch->out) + product->block_rows - 1) / product->block_rows;
 }
 
 static int64_t units(const es_launch *launch, int phase)
@@ -84,7 +72,7 @@ static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, 
     (void)thread_scratch;
     const row_product *product = launch->prepared;
     const es_operands *operands = &product->operands;
-    int64_t rows = rows_of(launch);
+    int64_t rows = es_count_rows(launch, launch->out);
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t chunk = unit % operands->chunk_count, first = unit / operands->chunk_count * product->block_rows;
         int64_t in_block = rows - first < product->block_rows ? rows - first : product->block_rows;
