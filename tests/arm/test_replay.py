@@ -89,8 +89,8 @@ def test_the_shakespeare_model(dtype, processor, shakespeare, programs, tmp_path
     results, kernels = programs(target, cpu).replay(model, path, runs, tmp_path, "", variants, threads)
     (output,) = expected[0]
     errors = [error(y[output].reshape(z[output].shape), z[output]) for y, z in zip(results, expected, strict=True)]
-    # An activation on the edge between two integers may fall to either side, as it does in the third run with s8 values,
-    # where all fast backends agree to 1e-6; a wrong kernel misses all runs.
+    # An activation on the edge between two integers may fall to either side. It does in the third run with s8 values,
+    # where all fast backends agree to 1e-6. A wrong kernel misses all runs.
     assert max(errors) < (1e-5 if dtype == "f32" else 2e-2)
     assert sorted(errors)[1] < 1e-5
     if processor == "A76 dot product" and dtype != "f32":

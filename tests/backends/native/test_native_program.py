@@ -47,17 +47,17 @@ def embedding_plan():
 def cache_plan():
     """Return a plan that rotates queries and keeps keys and values in a cache of 16 tokens."""
     plan = TinyPlan(4)
-    x = [plan.input(name, (4, 1, 8)) for name in ("q", "k", "v")]
-    keys, values = plan.state("keys", (16, 1, 8)), plan.state("values", (16, 1, 8))
+    x = [plan.input(name, (4, 8)) for name in ("q", "k", "v")]
+    keys, values = plan.state("keys", (16, 8)), plan.state("values", (16, 8))
     position = plan.input("position", (1,), DType.S32, symbolic=False)
     words = {"heads": 1, "kv_heads": 1, "head_dim": 8, "scale": 0.5}
-    plan.step(Op.ATTENTION, [*x, keys, values, position], plan.output("y", (4, 1, 8)), **words)
+    plan.step(Op.ATTENTION, [*x, keys, values, position], plan.output("y", (4, 8)), **words)
     return plan
 
 
 def cache_inputs(tokens, position, seed=0):
     random = np.random.default_rng(seed)
-    arrays = {name: random.standard_normal((tokens, 1, 8)).astype(np.float32) for name in ("q", "k", "v")}
+    arrays = {name: random.standard_normal((tokens, 8)).astype(np.float32) for name in ("q", "k", "v")}
     return arrays | {"position": np.array([position], np.int32)}
 
 
@@ -163,7 +163,7 @@ def test_kernels_and_times_of_every_step():
     plan = TinyPlan(5)
     x, hidden = plan.input("x", (5, 8)), plan.arena((5, 8))
     weights = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
-    words = {"quantise_x": 0, "activation": 0, "clamp_low": 0.0, "clamp_high": 0.0, **dict.fromkeys(_WINDOW, 0)}
+    words = {"quantise_x": 0, "activation": 0, "clamp_low": 0.0, "clamp_high": 0.0, **_WINDOW}
     plan.step(Op.SPMM, [x], hidden, matrix=plan.matrix(weights, 4, DType.F32, sparsity=0.5), **words)
     plan.step(Op.SOFTMAX, [hidden], plan.output("y", (5, 8)))
     with plan.session("native") as session:
@@ -177,10 +177,9 @@ def test_kernels_and_times_of_every_step():
         assert names[0] in session.explain()
 
 
-_WINDOW = (
-    *("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left"),
-    *("phase_split", "strips_outermost"),
-)
+#: A product of rows has no window.
+_WINDOW = dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1)
+_WINDOW |= dict.fromkeys(("pad_top", "pad_left", "phase_split", "strips_outermost"), 0)
 
 
 def test_a_broken_model_is_refused_by_name():
