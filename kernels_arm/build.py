@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parent
 
 FLAGS = [
     "-std=c11",
-    "-O3",
+    # Loops over registers are unrolled by hand: clang's -O3 counts no instruction less in whole networks on ARM, and
+    # takes 12 % more room.
+    "-Os",
     "-g0",
     "-fPIC",
     "-fvisibility=hidden",
@@ -63,11 +65,10 @@ class Variant:
     files: tuple[str, ...] = ()
 
 
-#: Nothing that has vectors runs it, so small is better than fast.
-SCALAR = Variant("scalar", ("-Os",), ("-Os",))
-VECTOR = Variant("vector")
-AVX2 = Variant("avx2", ("-mcpu=x86_64_v3",), ("-mavx2", "-mfma", "-mf16c"))
-DOTPROD = Variant("dotprod", ("-mcpu=baseline+dotprod",), ("-march=armv8.2-a+dotprod",), ("spmm_integer",))
+SCALAR = Variant("scalar")
+VECTOR = Variant("vector", (), ("-O2",))
+AVX2 = Variant("avx2", ("-mcpu=x86_64_v3", "-O3"), ("-mavx2", "-mfma", "-mf16c", "-O2"))
+DOTPROD = Variant("dotprod", ("-mcpu=baseline+dotprod",), ("-march=armv8.2-a+dotprod", "-O2"), ("spmm_integer",))
 
 
 def variants(machine: str, release: bool = False) -> list[Variant]:

@@ -17,22 +17,27 @@ typedef void (*strip_function)(const es_dwconv_plane *plane, const float *weight
         es_dwconv_strip(plane, weights, x, y, kernel, stride, vectors);                                            \
     }
 #if defined(ES_VEC_NEON_H)
-#define STRIPS(kernel, stride) \
-    STRIP(kernel, stride, 1) STRIP(kernel, stride, 2) STRIP(kernel, stride, 3) STRIP(kernel, stride, 4)
-#define NAMES(kernel, stride) \
+#define WIDE_STRIPS(kernel, stride) NARROW_STRIPS(kernel, stride) STRIP(kernel, stride, 3) STRIP(kernel, stride, 4)
+#define WIDE_NAMES(kernel, stride) \
     {NAME(kernel, stride, 1), NAME(kernel, stride, 2), NAME(kernel, stride, 3), NAME(kernel, stride, 4)}
 #else
-#define STRIPS(kernel, stride) STRIP(kernel, stride, 1) STRIP(kernel, stride, 2)
-#define NAMES(kernel, stride) {NAME(kernel, stride, 1), NAME(kernel, stride, 2)}
+#define WIDE_STRIPS(kernel, stride) NARROW_STRIPS(kernel, stride)
+#define WIDE_NAMES(kernel, stride) NARROW_NAMES(kernel, stride)
 #endif
+#define NARROW_STRIPS(kernel, stride) STRIP(kernel, stride, 1) STRIP(kernel, stride, 2)
+#define NARROW_NAMES(kernel, stride) {NAME(kernel, stride, 1), NAME(kernel, stride, 2)}
 
-STRIPS(3, 1)
-STRIPS(3, 2)
-STRIPS(5, 1)
-STRIPS(5, 2)
+/* 25 taps take too many registers for wider strips, and too much code. */
+enum { NARROW_VECTORS = 2 };
+
+WIDE_STRIPS(3, 1)
+WIDE_STRIPS(3, 2)
+NARROW_STRIPS(5, 1)
+NARROW_STRIPS(5, 2)
 
 /* By kernel, stride and vectors - 1. */
-static const strip_function strips[2][2][ES_DWCONV_VECTORS] = {{NAMES(3, 1), NAMES(3, 2)}, {NAMES(5, 1), NAMES(5, 2)}};
+static const strip_function strips[2][2][ES_DWCONV_VECTORS] = {{WIDE_NAMES(3, 1), WIDE_NAMES(3, 2)},
+                                                               {NARROW_NAMES(5, 1), NARROW_NAMES(5, 2)}};
 
 typedef struct shape {
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
@@ -120,7 +125,7 @@ static void run_strips(const es_dwconv_plane *plane, const float *weights, const
 {
     for (int64_t left = 0; left < shape->width;) {
         int64_t rest = shape->width - left, start = left;
-        int64_t most = ES_DWCONV_VECTORS * ES_LANES;
+        int64_t most = (shape->kernel_h == 3 ? ES_DWCONV_VECTORS : NARROW_VECTORS) * ES_LANES;
         int vectors = (int)(((rest < most ? rest : most) + ES_LANES - 1) / ES_LANES);
         int64_t wide = vectors * ES_LANES;
         if (wide > rest) {
