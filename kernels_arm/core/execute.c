@@ -81,6 +81,11 @@ es_status es_session_run(es_session *session)
 {
     if (!session) return ES_ARGUMENT_NULL;
     if (atomic_exchange(&session->busy, 1)) return ES_SESSION_BUSY;
+    /* In a fork of the process one thread goes on: results do not depend on how many there are. */
+    if (session->pool && !es_pool_alive(session->pool)) {
+        session->pool = NULL;
+        session->threads = 1;
+    }
     es_status status = run(session);
     atomic_store(&session->busy, 0);
     return status;

@@ -32,6 +32,8 @@ typedef struct es_pool es_pool;
 size_t es_pool_bytes(uint32_t threads);
 es_status es_pool_start(es_pool *pool, uint32_t threads);
 void es_pool_stop(es_pool *pool);
+/* Whether its threads are there: a fork of the process gets the memory of a pool, but none of its threads. */
+bool es_pool_alive(const es_pool *pool);
 /* Runs task(context, index) for index 0 … threads - 1, 0 on the calling thread; returns when all have ended. */
 void es_pool_run(es_pool *pool, void (*task)(void *context, int index), void *context);
 

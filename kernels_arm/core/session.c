@@ -206,7 +206,7 @@ es_status es_session_create(const es_model *model, const char *name, const es_se
 void es_session_close(es_session *session)
 {
     if (!session) return;
-    if (session->pool) es_pool_stop(session->pool);
+    if (session->pool && es_pool_alive(session->pool)) es_pool_stop(session->pool);
     const es_allocator *allocator = &session->model->allocator;
     allocator->release(allocator->context, session, session->bytes);
 }

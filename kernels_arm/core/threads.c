@@ -13,6 +13,11 @@ es_status es_pool_start(es_pool *pool, uint32_t threads)
     return threads > 1 ? ES_THREADS_UNAVAILABLE : ES_OK;
 }
 void es_pool_stop(es_pool *pool) { (void)pool; }
+bool es_pool_alive(const es_pool *pool)
+{
+    (void)pool;
+    return true;
+}
 void es_pool_run(es_pool *pool, void (*task)(void *context, int index), void *context)
 {
     (void)pool;
@@ -38,9 +43,11 @@ typedef CONDITION_VARIABLE es_condition;
 #define condition_end(condition) ((void)(condition))
 #define thread_yield() SwitchToThread()
 #define thread_join(thread) (WaitForSingleObject(thread, INFINITE), CloseHandle(thread))
+#define process_number() 0L /* nothing forks here */
 #else
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 typedef pthread_t es_thread;
 typedef pthread_mutex_t es_lock;
 typedef pthread_cond_t es_condition;
@@ -54,6 +61,7 @@ typedef pthread_cond_t es_condition;
 #define condition_end(condition) pthread_cond_destroy(condition)
 #define thread_yield() sched_yield()
 #define thread_join(thread) pthread_join(thread, NULL)
+#define process_number() ((long)getpid())
 #endif
 
 /* About 30 microseconds on cores of 1 to 5 GHz: longer than the gap between two steps, shorter than a wake-up pays. */
@@ -73,6 +81,7 @@ struct es_pool {
     void (*task)(void *context, int index);
     void *context;
     uint32_t threads;
+    long process; /* that has the threads */
     es_lock lock;
     es_condition wake;
     es_worker workers[];
@@ -160,6 +169,7 @@ es_status es_pool_start(es_pool *pool, uint32_t threads)
     atomic_init(&pool->sleepers, 0);
     lock_init(&pool->lock);
     condition_init(&pool->wake);
+    pool->process = process_number();
     pool->threads = 1;
     for (; pool->threads < threads; pool->threads++) {
         es_worker *worker = &pool->workers[pool->threads - 1];
@@ -183,6 +193,8 @@ void es_pool_stop(es_pool *pool)
     lock_end(&pool->lock);
     pool->threads = 0;
 }
+
+bool es_pool_alive(const es_pool *pool) { return pool->process == process_number(); }
 
 void es_pool_run(es_pool *pool, void (*task)(void *context, int index), void *context)
 {
