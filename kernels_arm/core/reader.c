@@ -167,6 +167,8 @@ static bool read_everything(es_reader *reader, const es_allocator *allocator)
 es_status es_read_model(es_reader *reader, const es_model_options *options, es_model **model)
 {
     const es_allocator *allocator = options && options->allocator ? options->allocator : &es_default_allocator;
+    if (!allocator->allocate && !allocator->release) allocator = &es_default_allocator;
+    if (!allocator->allocate || !allocator->release) return ES_ARGUMENT_NULL;
     reader->status = ES_OK;
     bool fits = read_everything(reader, allocator);
     release(allocator, &reader->scratch);

@@ -93,13 +93,17 @@ class CountingAllocator:
     ----------
     refused : int
         Number of the request, from 0, that gets nothing; -1: all get memory.
+    missing : str, optional
+        Names of functions that are null.
     """
 
-    def __init__(self, refused: int = -1) -> None:
+    def __init__(self, refused: int = -1, *missing: str) -> None:
         self.calls = self.used = self.largest = 0
         self._refused, self._blocks = refused, {}
         self._functions = _ALLOCATE(self._allocate), _RELEASE(self._release)
         self._allocator = _Allocator(*self._functions, None)
+        for name in missing:
+            setattr(self._allocator, name, {"allocate": _ALLOCATE, "release": _RELEASE}[name]())
         self._options = _ModelOptions(ctypes.pointer(self._allocator), None, None)
 
     @property

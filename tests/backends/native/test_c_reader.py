@@ -204,6 +204,14 @@ def test_every_allocation_may_fail(name):
         assert failing.used == 0
 
 
+def test_an_allocator_has_both_functions_or_neither():
+    assert open_bytes(read("example"), 0, CountingAllocator(-1, "allocate", "release").options)[0] == "OK"
+    for missing in ("allocate", "release"):
+        allocator = CountingAllocator(-1, missing)
+        assert open_bytes(read("example"), 0, allocator.options)[0] == "ARGUMENT_NULL"
+        assert allocator.calls == 0
+
+
 def labelled(count):
     """Return a file of so many labels, 20000 of them different."""
     model = replace(described(), labels=tuple(chr(0x4E00 + number % 20000) for number in range(count)))
