@@ -33,6 +33,7 @@ from edge_sparse.converters.decoder.random_model import LLAMA_3_2_1B, random_mod
 from edge_sparse.converters.lower import lower
 from mobilenet import pruned
 from mobilenet_graph import mobilenet_v1
+from token_products import products, random_matrix
 from turns import Timing, take_turns
 
 from edge_sparse.backends.native.library import ModelHandle, load_library
@@ -40,7 +41,7 @@ from edge_sparse.backends.native.program import NativeProgram
 from edge_sparse.format.writer import write_model
 from edge_sparse.llm.attention import ExactAttention, with_attention
 from edge_sparse.machine import processor_name, versions
-from edge_sparse.plan import Model
+from edge_sparse.plan import DType, Model
 from edge_sparse.session import Session
 
 #: ``ES_VARIANT_*`` of ``edge_sparse.h``.
@@ -101,14 +102,14 @@ def contest(model: Model, threads: int, rounds: int, calls: int) -> dict[str, Ti
 
 
 def load_milliseconds(repeats: int = 20) -> tuple[float, list[float]]:
-    """Return the megabytes of a file of a decoder, and how long the C core took to open it, each time."""
+    """Return the megabytes of a file with 176 million kept weights, and how long every opening took."""
     open_model = load_library().es_model_open
     open_model.restype = ctypes.c_int
     open_model.argtypes = [ctypes.c_char_p, *[ctypes.c_void_p] * 3]
-    shape = dataclasses.replace(DECODER, layers=66, ffn=2560)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "decoder.egs"
-        megabytes = write_model(random_model(shape, sparsity=0.3, context=2048), path) / 1e6
+        path = Path(folder) / "product.egs"
+        matrix = random_matrix(122880, 2048, DType.S4, 0.3)
+        megabytes = write_model(products(matrix, 1, 1), path) / 1e6
         times = []
         for _ in range(repeats):
             handle = ModelHandle()
