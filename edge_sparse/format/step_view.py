@@ -115,9 +115,12 @@ class StepView:
         several = len(tensor.shape) > 1 or tensor.symbol_axis < 0
         self.need(several, "STEP_SYMBOL", f"{name} is a single row as long as the symbol")
         self.need(tensor.strides[-1] == 1, "STEP_STRIDES", f"{name} has gaps between the elements of a row")
+        single = True
         for axis in range(len(tensor.shape) - 2):
+            # Axes of length 1 step nowhere if no longer one is around them.
+            single = single and tensor.shape[axis] == 1
             even = tensor.strides[axis] == tensor.shape[axis + 1] * tensor.strides[axis + 1]
-            self.need(even or tensor.shape[axis] == 1, "STEP_STRIDES", f"the rows of {name} lie at uneven distances")
+            self.need(even or single, "STEP_STRIDES", f"the rows of {name} lie at uneven distances")
 
     def need_vector(self, tensor: Tensor, name: str, length: int) -> None:
         """Check a constant of ``length`` numbers, whatever its axes."""

@@ -105,10 +105,12 @@ bool es_need_even_rows(const es_step_view *view, const es_tensor *tensor, const 
         !ES_NEED(view, tensor->strides[rank - 1] == 1, ES_STEP_STRIDES, "%s has gaps between the elements of a row",
                  name))
         return false;
+    bool single = true;
     for (uint32_t axis = 0; axis + 2 < rank; axis++) {
         bool even = tensor->strides[axis] == tensor->shape[axis + 1] * tensor->strides[axis + 1];
-        if (!ES_NEED(view, even || tensor->shape[axis] == 1, ES_STEP_STRIDES, "the rows of %s lie at uneven distances",
-                     name))
+        /* Axes of length 1 step nowhere if no longer one is around them. */
+        single = single && tensor->shape[axis] == 1;
+        if (!ES_NEED(view, even || single, ES_STEP_STRIDES, "the rows of %s lie at uneven distances", name))
             return false;
     }
     return true;

@@ -15,7 +15,7 @@ from edge_sparse.errors import BackendError, FileFormatError
 from edge_sparse.format.reader import parse_model
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-sys.path.append(str(VECTORS))
+sys.path += [str(VECTORS), str(Path(__file__).parents[1])]
 
 __all__ = ["VECTORS", "CountingAllocator", "Outcome", "c_code", "c_library", "open_bytes", "open_path", "python_code"]
 

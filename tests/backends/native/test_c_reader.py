@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from c_models import VECTORS, CountingAllocator, c_code, c_library, open_bytes, open_path, python_code
 
-# Modules beside the vectors, whose folder c_models adds.
+# Modules beside the vectors and the tests of backends, whose folders c_models adds.
 from file_editor import FileEditor, changed, with_section
 from test_corruption import mutate, slots
 from tiny_models import described, small_rows
+from tiny_plan import TinyPlan
 
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.spec import Section
+from edge_sparse.plan import Op, Storage
 
 VALID = sorted((VECTORS / "valid").glob("*.egs"))
 INVALID = sorted((VECTORS / "invalid").glob("*.egs"))
@@ -226,6 +228,22 @@ def test_refused_files_take_no_more_memory_than_twice_their_size():
     data, allocator = changed(labelled(200000), Section.LABELS, 199999, length=1 << 30), CountingAllocator()
     assert open_bytes(data, 0, allocator.options)[0] == "STRING_RANGE"
     assert len(data) < allocator.largest <= 2 * len(data) + (32 << 20)
+
+
+def test_rows_around_an_axis_of_length_1_lie_at_one_distance():
+    # Three rows, then three more: whether there is a gap between them shows in the strides of the first axis alone.
+    for gap, code in ((0, "OK"), (12, "STEP_STRIDES")):
+        plan = TinyPlan(0)
+        x, y = plan.input("x", (2, 1, 3, 4)), plan.output("y", (2, 1, 3, 4))
+        between = plan.arena((2, 1, 3, 4))
+        plan.tensors[between] = replace(
+            plan.tensors[between], strides=(12 + gap, 12 + gap, 4, 1), extent=(0, 4 * (24 + gap))
+        )
+        plan.bytes[Storage.ARENA] = 192
+        plan.step(Op.SOFTMAX, [x], between)
+        plan.step(Op.COPY, [between], y)
+        data = assemble(plan.model())
+        assert c_code(data) == python_code(data) == code
 
 
 def test_strings_that_would_share_a_bucket_are_told_apart():
