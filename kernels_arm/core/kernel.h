@@ -17,7 +17,7 @@ typedef struct es_launch {
     uint8_t *out_data;
     int64_t tokens;    /* length of the symbol in this run; in measure its maximum; 1 without a symbol */
     void *prepared;    /* memory of measure's prepared_bytes, filled once by prepare, constant afterwards */
-    uint8_t *scratch;  /* scratch_bytes, shared by all units; keeps nothing from step to step */
+    uint8_t *scratch;  /* scratch_bytes, shared by all units; the next step alone may use what is left in it */
     const struct es_launch *previous; /* of the step before, NULL for the first */
 } es_launch;
 
