@@ -78,7 +78,9 @@ es_status es_session_state(es_session *session, const char *name, void **data, s
 
 void es_session_reset(es_session *session)
 {
-    if (session) memset(session->state, 0, (size_t)session->model->state_bytes);
+    if (!session) return;
+    memset(session->state, 0, (size_t)session->model->state_bytes);
+    session->resets++;
 }
 
 uint32_t es_session_step_count(const es_session *session) { return session ? session->plan->step_count : 0; }

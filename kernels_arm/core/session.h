@@ -49,6 +49,7 @@ struct es_session {
     uint8_t *state;
     size_t bytes; /* of this whole block */
     int profiling;
+    uint32_t resets;
     bool has_windows; /* a step of DELTA_ATTENTION */
     atomic_int busy, cancelled;
     char error[sizeof(((es_error *)0)->message)];

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "sampling.h"
+#include "session.h"
 #include "text_stream.h"
 #include "token_cache.h"
 
@@ -19,6 +20,7 @@ struct es_text {
     es_text_stream stream;
     uint8_t *shown;  /* of streams */
     int32_t *prompt; /* context tokens */
+    uint32_t resets; /* of the session, when the caches were last looked at */
     atomic_int busy;
     es_error error;
     size_t bytes; /* of this whole block */
@@ -29,6 +31,9 @@ static inline bool es_text_enter(es_text *text)
 {
     if (atomic_exchange(&text->busy, 1)) return false;
     text->error.message[0] = 0;
+    /* The caller has emptied the caches. */
+    if (text->resets != text->session->resets) es_token_cache_rewind(&text->cache, 0);
+    text->resets = text->session->resets;
     return true;
 }
 

@@ -130,6 +130,7 @@ es_status es_text_encode_bytes(es_text_codec *codec, es_slice text, es_token_lis
         return ES_TEXT_NOT_ENCODABLE;
     }
     if (codec->record->flags & ES_FLAG_ADD_BOS) es_token_append(list, codec->record->bos);
+    if (!text.length) return ES_OK; /* it may be a null pointer */
     size_t begin = 0, at = 0;
     while (at < text.length) {
         int32_t place = find_special(codec, (es_slice){text.data + at, text.length - at});

@@ -159,7 +159,7 @@ ES_API void es_session_cancel(es_session *session);
 
 /* The memory that a state tensor has in this session. */
 ES_API es_status es_session_state(es_session *session, const char *name, void **data, size_t *bytes);
-/* Set the whole state to zero, as it was after create. */
+/* Set the whole state to zero, as it was after create; of a language model's session: forget all tokens. */
 ES_API void es_session_reset(es_session *session);
 
 /* Whether the first output holds probabilities already, looking through copies; else classifiers give logits. */

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge_sparse.backends.native.library import ErrorText, SessionOptions, load_library
 from edge_sparse.backends.native.program import NativeProgram
 from edge_sparse.backends.native.status import error_of
+from edge_sparse.errors import BackendError
 from edge_sparse.plan import DType, Model
 
 __all__ = ["FINISHES", "NativeText", "native_preprocess"]
@@ -138,11 +139,18 @@ class NativeText:
         )
         if status:
             raise error_of(self.library, status, error.message.decode(errors="replace"))
-        self.handle = handle
+        self._handle = handle
         self.result = GenerationResult()
         self.context: int = self.library.es_text_context(handle)
         self.vocabulary: int = self.library.es_text_vocabulary(handle)
         self.close = weakref.finalize(self, self.library.es_text_close, handle)
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The ``es_text``; none is left after ``close``."""
+        if not self.close.alive:
+            raise BackendError("SESSION_CLOSED", "this language model was closed", "make another")
+        return self._handle
 
     def _check(self, status: int) -> None:
         if status:

@@ -1,5 +1,6 @@
 """Generation in the C core: the text, tokens and ends of the Python runtime, and what a caller may do in between."""
 
+import ctypes
 import json
 import os
 import threading
@@ -187,6 +188,28 @@ def test_single_steps_and_rewinding(mode):
             np.testing.assert_allclose(logits, fresh.read(text), rtol=1e-4, atol=1e-5)
     assert native.rewind(0) == 0
     assert native.rewind(5) == 0
+
+
+@modes
+def test_a_session_that_was_reset_holds_no_tokens(mode):
+    native, _ = pair(mode)
+    text = native.generate(PROMPT, max_tokens=8, temperature=0.0)
+    logits = pair(mode)[0].read([1, 2, 3])
+    native.library.es_session_reset.argtypes = [ctypes.c_void_p]
+    native.library.es_session_reset(native.library.es_text_session(native.handle))
+    assert native.generate(PROMPT, max_tokens=8, temperature=0.0) == text
+    assert native.result.reused_tokens == 0
+    native.library.es_session_reset(native.library.es_text_session(native.handle))
+    np.testing.assert_array_equal(native.read([1, 2, 3]), logits)
+
+
+def test_a_closed_model_says_so():
+    native = native_text()
+    native.close()
+    native.close()
+    for call in (lambda: native.encode("a"), lambda: native.generate("a"), native.skipped, native.cancel):
+        with pytest.raises(BackendError, match="SESSION_CLOSED"):
+            call()
 
 
 def test_what_is_out_of_range_is_refused():
