@@ -133,7 +133,8 @@ def _image(tensor: Tensor) -> str:
         return f"rows are {frame.row} pixels apart, too few for {width} and the border"
     if not nhwc and channels > 1 and plane < frame.before + frame.owned:
         return f"planes are {plane} elements apart, too few for {frame.before + frame.owned}"
-    inside = (frame.before + frame.pixels + frame.after) * pixel if nhwc else channels * plane
+    planes = channels * plane if channels > 1 else frame.before + frame.owned
+    inside = (frame.before + frame.pixels + frame.after) * pixel if nhwc else planes
     if batch > 1 and image < inside:
         return f"images are {image} elements apart, too few for {inside}"
     return ""

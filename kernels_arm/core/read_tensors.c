@@ -69,9 +69,11 @@ static bool image_fits(const es_tensor *tensor)
     es_frame frame = es_frame_of(tensor);
     uint64_t side = tensor->border.left > tensor->border.right ? tensor->border.left : tensor->border.right;
     if (frame.row < width + side) return false;
-    if (!nhwc && channels > 1 && plane < es_huge_sum(frame.before, frame.owned)) return false;
+    uint64_t owned = es_huge_sum(frame.before, frame.owned);
+    if (!nhwc && channels > 1 && plane < owned) return false;
     uint64_t pixels = es_huge_sum(es_huge_sum(frame.before, frame.pixels), frame.after);
-    uint64_t inside = nhwc ? es_huge_product(pixels, pixel) : es_huge_product(channels, plane);
+    uint64_t planes = channels > 1 ? es_huge_product(channels, plane) : owned;
+    uint64_t inside = nhwc ? es_huge_product(pixels, pixel) : planes;
     return batch == 1 || image >= inside;
 }
 

@@ -15,7 +15,7 @@ from tiny_plan import TinyPlan
 
 from edge_sparse.format.assembly import assemble
 from edge_sparse.format.spec import Section
-from edge_sparse.plan import Op, Storage
+from edge_sparse.plan import Layout, Op, Storage
 
 VALID = sorted((VECTORS / "valid").glob("*.egs"))
 INVALID = sorted((VECTORS / "invalid").glob("*.egs"))
@@ -241,6 +241,21 @@ def test_rows_around_an_axis_of_length_1_lie_at_one_distance():
         )
         plan.bytes[Storage.ARENA] = 192
         plan.step(Op.SOFTMAX, [x], between)
+        plan.step(Op.COPY, [between], y)
+        data = assemble(plan.model())
+        assert c_code(data) == python_code(data) == code
+
+
+def test_images_of_one_channel_do_not_overlap():
+    # The distance of planes says nothing where there is one; it owns 16 elements.
+    for distance, code in ((16, "OK"), (15, "TENSOR_STRIDES"), (1, "TENSOR_STRIDES")):
+        plan = TinyPlan(0)
+        shape = (2, 1, 2, 2)
+        x, y, between = plan.input("x", shape), plan.output("y", shape), plan.arena(shape)
+        images = replace(plan.tensors[between], layout=Layout.CHW, strides=(distance, 1, 2, 1))
+        plan.tensors[between] = replace(images, extent=(0, 4 * (distance + 16)))
+        plan.bytes[Storage.ARENA] = 128
+        plan.step(Op.COPY, [x], between)
         plan.step(Op.COPY, [between], y)
         data = assemble(plan.model())
         assert c_code(data) == python_code(data) == code
