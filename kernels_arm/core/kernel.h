@@ -53,6 +53,8 @@ typedef struct es_kernel {
 const es_kernel *es_find_kernel(const es_launch *launch, uint32_t variants);
 /* All kernels of all variants, for tests and benchmarks; NULL beyond the last. */
 const es_kernel *es_kernel_number(uint32_t number);
+/* The variants that it has kernels of: released libraries leave plain C out. */
+uint32_t es_built_variants(void);
 
 /* A word of the step as a signed number. */
 static inline int64_t es_word(const es_launch *launch, int word) { return (int32_t)launch->step->words[word]; }

@@ -48,6 +48,14 @@ const es_kernel *es_find_kernel(const es_launch *launch, uint32_t variants)
     return NULL;
 }
 
+uint32_t es_built_variants(void)
+{
+    uint32_t variants = 0;
+    const es_kernel *kernel;
+    for (uint32_t number = 0; (kernel = es_kernel_number(number)); number++) variants |= kernel->variant;
+    return variants;
+}
+
 const es_kernel *es_kernel_number(uint32_t number)
 {
     for (size_t family = 0; family < sizeof families / sizeof *families; family++)
