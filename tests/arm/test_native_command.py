@@ -41,7 +41,7 @@ def test_the_program_is_small_and_static(zig, build_folder):
     from elftools.elf.elffile import ELFFile
 
     path = build.program("cli", ARM, "zig", build_folder / ARM / "release", [build.RELEASE])
-    assert path.stat().st_size < 540 * 1024
+    assert path.stat().st_size < 470 * 1024
     with path.open("rb") as file:
         assert not any(s["p_type"] == "PT_INTERP" for s in ELFFile(file).iter_segments())
 
