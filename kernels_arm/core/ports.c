@@ -100,7 +100,7 @@ es_status es_session_step(const es_session *session, uint32_t number, es_step_pr
     return ES_OK;
 }
 
-uint32_t es_cpu_variants(void) { return es_detect_variants(); }
+uint32_t es_cpu_variants(void) { return es_detect_variants() & es_built_variants(); }
 
 const char *es_cpu_description(void)
 {
