@@ -84,6 +84,20 @@ static es_status find_tokens(es_session *session, int64_t *tokens)
     return ES_OK;
 }
 
+/* Numbers that were checked must not change while steps use them. */
+static es_status check_apart(es_session *session, uint32_t port)
+{
+    const es_bound *numbers = &session->bound[port];
+    uintptr_t begin = (uintptr_t)numbers->data, end = begin + numbers->bytes;
+    for (uint32_t output = session->plan->input_count; output < es_session_ports(session); output++) {
+        const es_bound *other = &session->bound[output];
+        if ((uintptr_t)other->data < end && begin < (uintptr_t)other->data + other->bytes)
+            return es_session_fail(session, ES_ARGUMENT_RANGE, "the arrays of %s and %s overlap",
+                                   es_session_tensor(session, port)->name, es_session_tensor(session, output)->name);
+    }
+    return ES_OK;
+}
+
 static es_status check_numbers(es_session *session, uint32_t port, int64_t tokens)
 {
     const es_port_checks *checks = &session->checks[port];
@@ -128,7 +142,7 @@ es_status es_check_run(es_session *session, int64_t *tokens)
     es_status status = find_tokens(session, tokens);
     for (uint32_t port = 0; !status && port < session->plan->input_count; port++)
         if (session->checks[port].vocabulary || session->checks[port].capacity)
-            status = check_numbers(session, port, *tokens);
+            status = check_apart(session, port) ? ES_ARGUMENT_RANGE : check_numbers(session, port, *tokens);
     for (uint32_t number = 0; !status && session->has_windows && number < session->plan->step_count; number++)
         if (session->launches[number].step->op == ES_DELTA_ATTENTION)
             status = check_window(session, &session->launches[number], *tokens);

@@ -5,7 +5,8 @@
  *   Memory given to es_model_open_memory and es_model_open_detached stays the caller's and must outlive the model.
  * - es_session_create makes a session: the arena, the state and the threads of one plan. One thread at a time may use it.
  *   The model must outlive it. es_text_create makes a language model on top of a session of its own, by the same rules.
- * - Arrays bound to inputs and outputs stay the caller's. They are read and written only inside es_session_run.
+ * - Arrays bound to inputs and outputs stay the caller's. They are read and written only inside es_session_run, and must
+ *   not change or overlap meanwhile.
  * - After a fork of the process the child may use its copies of models and sessions; those of several threads go on with
  *   one.
  * - Strings and arrays that a call returns belong to the model or session and live as long as it does.

@@ -37,6 +37,27 @@ class CSession:
         self.library.es_model_close(self.model)
 
 
+def test_ids_and_positions_share_no_memory_with_outputs():
+    session = CSession("decoder.egs", threads=1)
+    library, output = session.library, len(session.arrays) - 1
+    for array in session.arrays[:output]:
+        array[:] = 0
+    expected = session.run()
+    refused = 0
+    for number, array in enumerate(session.arrays[:output]):
+        library.es_session_bind(session.handle, number, session.arrays[-1].ctypes.data, array.nbytes)
+        session.arrays[-1][:] = 0
+        status = library.es_session_run(session.handle)
+        if status:
+            assert library.es_status_name(status) == b"ARGUMENT_RANGE"
+            assert b"overlap" in library.es_session_error(session.handle)
+            refused += 1
+        library.es_session_bind(session.handle, number, array.ctypes.data, array.nbytes)
+    assert refused == 2
+    np.testing.assert_array_equal(session.run(), expected)
+    session.close()
+
+
 def _run_and_close(session, pipe):
     session.arrays[-1][:] = 0
     pipe.send(session.run())
