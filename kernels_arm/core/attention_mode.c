@@ -17,6 +17,8 @@ es_status es_complete_attention(const es_text_options *given, es_text_options *o
 {
     *options = *given;
     bool delta = options->attention == ES_ATTENTION_DELTA;
+    if (!delta && options->attention != ES_ATTENTION_EXACT)
+        return fail(error, ES_ARGUMENT_RANGE, "there is no attention %g", options->attention);
     if (!options->cache) options->cache = delta ? ES_F16 : ES_S8;
     if (options->cache != ES_F32 && options->cache != ES_F16 && (delta || options->cache != ES_S8))
         return fail(error, ES_ATTENTION_CACHE, "a cache of type %g", options->cache);

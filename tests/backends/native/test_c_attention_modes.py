@@ -185,6 +185,8 @@ def test_caches_by_default(library, path):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
+        ({"attention": 2}, "ARGUMENT_RANGE"),
+        ({"attention": -1}, "ARGUMENT_RANGE"),
         ({"cache": 4}, "ATTENTION_CACHE"),
         ({"cache": 5}, "ATTENTION_CACHE"),
         ({"attention": 1, "cache": 3}, "ATTENTION_CACHE"),
