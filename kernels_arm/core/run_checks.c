@@ -31,9 +31,7 @@ static void lower(int64_t *limit, int64_t other)
 /* The checks of the input that a step reads as operand number index. */
 static es_port_checks *checks_of(es_session *session, const es_step *step, int index)
 {
-    uint32_t port = 0;
-    while (session->plan->inputs[port] != (uint32_t)step->inputs[index]) port++;
-    return &session->checks[port];
+    return &session->checks[session->port_numbers[step->inputs[index]]];
 }
 
 void es_find_checks(es_session *session)

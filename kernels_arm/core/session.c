@@ -4,7 +4,8 @@
 #include <string.h>
 
 typedef struct es_layout_sizes {
-    size_t launches, timings, bound, checks, patches, pool, prepared, scratch, thread_scratch, arena, state, end;
+    size_t launches, timings, bound, checks, port_numbers, patches, pool;
+    size_t prepared, scratch, thread_scratch, arena, state, end;
     size_t thread_scratch_bytes;
     uint32_t patch_count;
 } es_layout_sizes;
@@ -74,6 +75,7 @@ static es_status measure(const es_model *model, const es_plan *plan, const es_se
                 reserve(&end, plan->step_count * sizeof(es_timing), &sizes->timings) &&
                 reserve(&end, ports * sizeof(es_bound), &sizes->bound) &&
                 reserve(&end, ports * sizeof(es_port_checks), &sizes->checks) &&
+                reserve(&end, model->tensor_count * sizeof(uint32_t), &sizes->port_numbers) &&
                 reserve(&end, sizes->patch_count * sizeof(es_patch), &sizes->patches) &&
                 reserve(&end, options->parallel ? 0 : es_pool_bytes(options->threads), &sizes->pool) &&
                 reserve(&end, prepared, &sizes->prepared) && reserve(&end, scratch, &sizes->scratch) &&
@@ -91,13 +93,9 @@ static uint8_t *address(const es_session *session, const es_tensor *tensor)
     return (uint8_t *)tensor->data; /* NULL for inputs and outputs until they are bound */
 }
 
-static void add_patch(es_session *session, uint8_t **where, uint32_t tensor)
+static void add_patch(es_session *session, uint8_t **where, int32_t tensor)
 {
-    for (uint32_t port = 0; port < es_session_ports(session); port++)
-        if (es_session_tensor(session, port) == &session->model->tensors[tensor]) {
-            session->patches[session->patch_count++] = (es_patch){where, port};
-            return;
-        }
+    session->patches[session->patch_count++] = (es_patch){where, session->port_numbers[tensor]};
 }
 
 static void prepare(es_session *session, const es_session_options *options, const es_layout_sizes *sizes)
@@ -118,10 +116,10 @@ static void prepare(es_session *session, const es_session_options *options, cons
         for (int index = 0; index < ES_MAX_INPUTS; index++) {
             if (!launch->in[index]) continue;
             launch->in_data[index] = address(session, launch->in[index]);
-            if (is_port(launch->in[index])) add_patch(session, &launch->in_data[index], (uint32_t)step->inputs[index]);
+            if (is_port(launch->in[index])) add_patch(session, &launch->in_data[index], step->inputs[index]);
         }
         launch->out_data = address(session, launch->out);
-        if (is_port(launch->out)) add_patch(session, &launch->out_data, (uint32_t)step->output);
+        if (is_port(launch->out)) add_patch(session, &launch->out_data, step->output);
         if (launch->kernel->prepare) launch->kernel->prepare(launch);
         session->timings[number].minimum = UINT64_MAX;
     }
@@ -179,6 +177,9 @@ es_status es_session_create(const es_model *model, const char *name, const es_se
     session->timings = (es_timing *)(void *)(base + sizes.timings);
     session->bound = (es_bound *)(void *)(base + sizes.bound);
     session->checks = (es_port_checks *)(void *)(base + sizes.checks);
+    session->port_numbers = (uint32_t *)(void *)(base + sizes.port_numbers);
+    for (uint32_t port = 0; port < es_session_ports(session); port++)
+        session->port_numbers[es_session_tensor(session, port) - model->tensors] = port;
     session->patches = (es_patch *)(void *)(base + sizes.patches);
     session->thread_scratch = base + sizes.thread_scratch;
     session->thread_scratch_bytes = sizes.thread_scratch_bytes;

@@ -41,6 +41,7 @@ struct es_session {
     es_timing *timings;
     es_bound *bound; /* inputs, then outputs */
     es_port_checks *checks; /* of inputs */
+    uint32_t *port_numbers; /* of every tensor of the model that is a port; files may have a million of both */
     es_patch *patches;
     uint32_t patch_count;
     uint8_t *thread_scratch; /* threads × thread_scratch_bytes */

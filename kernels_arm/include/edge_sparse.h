@@ -9,6 +9,7 @@
  *   not change or overlap meanwhile.
  * - After a fork of the process the child may use its copies of models and sessions; those of several threads go on with
  *   one.
+ * - A mapped file must not shrink while its model is open: the system answers reads behind its end with SIGBUS.
  * - Strings and arrays that a call returns belong to the model or session and live as long as it does.
  * - Close functions take NULL. Nothing is allocated after create: runs and generation only use memory that is there.
  * - Whatever fails returns a status, changes nothing, and leaves what it was called on usable.
