@@ -13,6 +13,10 @@ qemu and cachegrind say nothing about time.
 
     apt-get install qemu-user valgrind
     python benchmarks/arm_networks.py
+
+With ``--arm64-root`` (Debian bookworm for arm64 with python3, made by ``mmdebstrap --arch=arm64 --variant=extract
+--include=python3,libstdc++6 bookworm ROOT``) and ``--arm64-packages`` (wheels of tflite-runtime 2.14 and NumPy 1.26,
+unpacked), LiteRT runs the same network beside it, dense and with its 1x1 kernels as sparse tensors.
 """
 
 from __future__ import annotations
@@ -69,6 +73,35 @@ def instructions(program: Path, plugin: Path, cpu: str, arguments: list[str]) ->
     return (counts[1] - counts[0]) // 3
 
 
+LITERT = """
+import sys
+import numpy as np
+from tflite_runtime.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
+interpreter.allocate_tensors()
+port = interpreter.get_input_details()[0]
+interpreter.set_tensor(port["index"], np.ones(port["shape"], np.float32))
+for _ in range(int(sys.argv[2])):
+    interpreter.invoke()
+"""
+
+
+def litert_instructions(root: Path, packages: Path, plugin: Path, cpu: str, model: bytes) -> int:
+    """Return how many instructions one more run of LiteRT takes."""
+    environment = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(packages)}
+    counts = []
+    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+        Path(file.name).write_bytes(model)
+        for repeats in (2, 5):
+            command = ["qemu-aarch64", "-L", str(root), "-cpu", cpu, "-plugin", str(plugin)]
+            command += [str(root / "usr" / "bin" / "python3.11"), "-c", LITERT, file.name, str(repeats)]
+            result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            found = re.search(r"^instructions (\d+)$", result.stderr, re.MULTILINE)
+            assert found, result.stderr
+            counts.append(int(found[1]))
+    return (counts[1] - counts[0]) // 3
+
+
 def traffic(program: Path, arguments: list[str]) -> int:
     """Return the bytes that one more run moves between the last cache and memory."""
     lines = []
@@ -116,6 +149,8 @@ def main() -> None:
     parser.add_argument("--sparsities", default="0,0.5,0.8,0.9")
     parser.add_argument("--cpu", default="cortex-a72")
     parser.add_argument("--skip-traffic", action="store_true")
+    parser.add_argument("--arm64-root", type=Path)
+    parser.add_argument("--arm64-packages", type=Path)
     parser.add_argument("--json", type=Path, default=Path("benchmarks/build/arm_networks.json"))
     options = parser.parse_args()
     folder = options.json.parent
@@ -151,6 +186,17 @@ def main() -> None:
                 "limit_once": once,
                 "limit_per_step": per_step,
             }
+    if options.arm64_root:
+        from peers.tflite_file import tflite_bytes
+
+        for sparsity in map(float, options.sparsities.split(",")):
+            graph = pruned(mobilenet_v1(), 4, sparsity)[0]
+            for sparse in (False, True):
+                where = (options.arm64_root, options.arm64_packages, plugin, options.cpu)
+                count = litert_instructions(*where, tflite_bytes(graph, sparse=sparse))
+                name = f"LiteRT {sparsity:.0%}, {'sparse tensors' if sparse else 'dense'}"
+                print(f"| {name} | {count / 1e6:.1f} | | | | |", flush=True)
+                results[name] = {"instructions": count}
     report = {"cpu": options.cpu, "machine": processor_name(), "versions": versions(), "results": results}
     options.json.write_text(json.dumps(report, indent=1))
 
