@@ -1,8 +1,12 @@
 """Every run ends with the list of skipped tests; EDGE_SPARSE_REQUIRE_ALL=1 makes a skip a failure."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Processes that tests start must find the installed package, not the sources in the folder they start in.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -21,3 +25,37 @@ def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("EDGE_SPARSE_REQUIRE_ALL") == "1" and exitstatus == 0 and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Return the shipped pruned digits network as a file, and three of its pictures."""
+    import edge_sparse as es
+
+    sys.path.insert(0, str(ROOT / "examples" / "digits"))
+    try:
+        from model import IMAGE, LABELS, pruned, test_images
+
+        module, inputs = pruned()
+        path = tmp_path_factory.mktemp("digits") / "digits.egs"
+        es.convert(module, inputs, path, labels=LABELS, image=IMAGE)
+        return path, test_images()[0][:3]
+    finally:
+        sys.path.remove(str(ROOT / "examples" / "digits"))
+        sys.modules.pop("model", None)
+
+
+@pytest.fixture(scope="session")
+def shakespeare(tmp_path_factory):
+    """Return a function that converts the shipped language model and returns the file."""
+    from edge_sparse.converters.decoder.convert import convert_decoder
+
+    folder = tmp_path_factory.mktemp("shakespeare")
+
+    def of(dtype) -> Path:
+        path = folder / f"{dtype}.egs"
+        if not path.exists():
+            convert_decoder(ROOT / "examples" / "shakespeare" / "model", path, dtype=dtype, perplexity=False)
+        return path
+
+    return of

@@ -3,11 +3,10 @@
 import importlib.util
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from arm_machine import ROOT, Machine, build
+from arm_machine import Machine, build
 
 
 def _needed(found, name, how):
@@ -59,37 +58,3 @@ def arm_library(zig, build_folder):
 @pytest.fixture(scope="session")
 def host_library(zig, build_folder):
     return build.shared_library("x86_64-linux-gnu.2.28", "zig", build_folder / "x86_64-gnu", [build.RELEASE])
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    """Return the shipped pruned digits network as a file, and a picture."""
-    import edge_sparse as es
-
-    sys.path.insert(0, str(ROOT / "examples" / "digits"))
-    try:
-        from model import IMAGE, LABELS, pruned, test_images
-
-        module, inputs = pruned()
-        path = tmp_path_factory.mktemp("digits") / "digits.egs"
-        es.convert(module, inputs, path, labels=LABELS, image=IMAGE)
-        return path, test_images()[0][:3]
-    finally:
-        sys.path.remove(str(ROOT / "examples" / "digits"))
-        sys.modules.pop("model", None)
-
-
-@pytest.fixture(scope="session")
-def shakespeare(tmp_path_factory):
-    """Return a function that converts the shipped language model and returns the file."""
-    from edge_sparse.converters.decoder.convert import convert_decoder
-
-    folder = tmp_path_factory.mktemp("shakespeare")
-
-    def of(dtype) -> Path:
-        path = folder / f"{dtype}.egs"
-        if not path.exists():
-            convert_decoder(ROOT / "examples" / "shakespeare" / "model", path, dtype=dtype, perplexity=False)
-        return path
-
-    return of

@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-import sys
 
 import pytest
 from jvm import JAVA, ROOT, Jvm, arm_root, jni_module
@@ -63,28 +62,6 @@ def jvm(request, virtual_machines):
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    """Return the shipped pruned digits network as a file, and pictures."""
-    import edge_sparse as es
-
-    sys.path.insert(0, str(ROOT / "examples" / "digits"))
-    try:
-        from model import IMAGE, LABELS, pruned, test_images
-
-        module, inputs = pruned()
-        path = tmp_path_factory.mktemp("digits") / "digits.egs"
-        es.convert(module, inputs, path, labels=LABELS, image=IMAGE)
-        return path, test_images()[0][:3]
-    finally:
-        sys.path.remove(str(ROOT / "examples" / "digits"))
-        sys.modules.pop("model", None)
-
-
-@pytest.fixture(scope="session")
-def shakespeare(tmp_path_factory):
+def shakespeare(shakespeare):
     """Return the shipped language model as a file. F32: rounded activations can turn a near tie between two bytes."""
-    from edge_sparse.converters.decoder.convert import convert_decoder
-
-    path = tmp_path_factory.mktemp("shakespeare") / "shakespeare.egs"
-    convert_decoder(ROOT / "examples" / "shakespeare" / "model", path, dtype="f32", perplexity=False)
-    return path
+    return shakespeare("f32")
