@@ -52,8 +52,10 @@
 #define ES_KERNEL_NAME(base) base "_" ES_VARIANT_LABEL
 
 #define ES_INLINE static inline __attribute__((always_inline))
-/* Before a loop over registers: they are registers only if it disappears. */
-#if defined(__clang__)
+/* Before a loop over registers: they are registers only if it disappears. Builds with sanitizers define it as nothing:
+ * with a check for every access the depthwise kernels compile for 39 seconds unrolled, 4 as loops. */
+#if defined(ES_UNROLL)
+#elif defined(__clang__)
 #define ES_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define ES_UNROLL _Pragma("GCC unroll 32")
