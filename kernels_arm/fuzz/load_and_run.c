@@ -7,6 +7,7 @@
 #include "crc32.h"
 #include "seal.h"
 #include "session.h"
+#include "use_text.h"
 
 /* Arrays, arena and state of a model that is run; time grows with them. */
 enum { LARGEST_SESSION = 1 << 20, LARGEST_PORTS = 32, GUARD = 0x5A };
@@ -111,6 +112,7 @@ static void run_plans(const es_model *model, uint32_t seed)
         if (port_bytes(model, plan) > LARGEST_SESSION || plan->arena_bytes > LARGEST_SESSION ||
             model->state_bytes > LARGEST_SESSION)
             continue;
+        if (!number) use_text(model, seed);
         uint64_t bytes = es_model_session_bytes(model, plan->name, &options);
         es_session *session = NULL;
         if (bytes && bytes <= 16 * LARGEST_SESSION && !es_session_create(model, plan->name, &options, &session, NULL))
