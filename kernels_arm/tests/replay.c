@@ -39,12 +39,9 @@ static uint64_t output_bytes(const es_port *port, uint64_t rows)
     return port->symbolic && rows ? port->bytes / port->shape[0] * rows : port->bytes;
 }
 
-static int run_all(es_session *session, FILE *in, FILE *out)
+/* All runs, with arrays for inputs and outputs, which stay the caller's to free. */
+static int run_all(es_session *session, uint32_t inputs, uint32_t outputs, void **arrays, FILE *in, FILE *out)
 {
-    void *arrays[LARGEST_PORTS] = {0};
-    uint32_t inputs, outputs;
-    es_session_port_counts(session, &inputs, &outputs);
-    if (inputs + outputs > LARGEST_PORTS) return broken("too many inputs");
     for (;;) {
         uint64_t rows = 0, bytes;
         for (uint32_t number = 0; number < inputs + outputs; number++) {
@@ -74,27 +71,41 @@ static int run_all(es_session *session, FILE *in, FILE *out)
     }
 }
 
-int main(int count, char **arguments)
+static void tell_kernels(es_session *session)
 {
-    if (count != 7) return broken("replay MODEL.egs PLAN VARIANTS THREADS INPUTS OUTPUTS");
-    es_model *model;
-    es_session *session;
-    es_error error = {{0}};
-    es_status status = es_model_open(arguments[1], NULL, &model, &error);
-    if (status) return fail(status, error.message);
-    es_session_options options = {.threads = (uint32_t)atoi(arguments[4]), .variants = (uint32_t)atoi(arguments[3])};
-    status = es_session_create(model, arguments[2], &options, &session, &error);
-    if (status) return fail(status, error.message);
     for (uint32_t number = 0; number < es_session_step_count(session); number++) {
         es_step_profile step;
         es_session_step(session, number, &step);
         printf("%s\n", step.kernel);
     }
-    FILE *in = fopen(arguments[5], "rb"), *out = fopen(arguments[6], "wb");
-    if (!in || !out) return broken("a file cannot be opened");
-    int code = run_all(session, in, out);
-    fclose(in);
-    if (fclose(out)) return broken("outputs cannot be written");
+}
+
+static int run_files(es_session *session, const char *given, const char *taken)
+{
+    void *arrays[LARGEST_PORTS] = {0};
+    uint32_t inputs, outputs;
+    es_session_port_counts(session, &inputs, &outputs);
+    if (inputs + outputs > LARGEST_PORTS) return broken("too many inputs");
+    FILE *in = fopen(given, "rb"), *out = fopen(taken, "wb");
+    int code = in && out ? run_all(session, inputs, outputs, arrays, in, out) : broken("a file cannot be opened");
+    for (int number = 0; number < LARGEST_PORTS; number++) free(arrays[number]);
+    if (in) fclose(in);
+    if (out && fclose(out) && !code) code = broken("outputs cannot be written");
+    return code;
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 7) return broken("replay MODEL.egs PLAN VARIANTS THREADS INPUTS OUTPUTS");
+    es_model *model;
+    es_session *session = NULL;
+    es_error error = {{0}};
+    es_session_options options = {.threads = (uint32_t)atoi(arguments[4]), .variants = (uint32_t)atoi(arguments[3])};
+    es_status status = es_model_open(arguments[1], NULL, &model, &error);
+    if (!status) status = es_session_create(model, arguments[2], &options, &session, &error);
+    int code = status ? fail(status, error.message) : 0;
+    if (!code) tell_kernels(session);
+    if (!code) code = run_files(session, arguments[5], arguments[6]);
     es_session_close(session);
     es_model_close(model);
     return code;
