@@ -1,14 +1,18 @@
-# The commands: make demo, make test, make bench, make native, make wheels, make lint, make clean.
+# The commands: make demo, make test, make bench, make native, make wheels, make fuzz, make lint, make clean.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test bench native wheels debian-parts lint clean
+# Of "make fuzz".
+FUZZ_SECONDS ?= 600
+
+.PHONY: help demo test bench native wheels fuzz debian-parts lint clean
 help:
 	@echo "make demo   convert the shipped digits and Shakespeare models, verify them, classify images, write a report and verses"
 	@echo "make test   install into .venv, run all tests, end with the list of skipped ones"
 	@echo "make bench  kernels against this processor's limit, MobileNet and decoding against other engines; start and size"
 	@echo "make native build the C core into this source checkout"
 	@echo "make wheels the packages for 64-bit ARM and x86-64, in dist"
+	@echo "make fuzz   damage files for FUZZ_SECONDS (600), with address and undefined behaviour sanitizers; needs clang"
 	@echo "make lint   ruff and mypy"
 	@echo "make clean  remove .venv and build products"
 
@@ -56,6 +60,10 @@ native: .venv/compiler
 
 wheels: .venv/compiler
 	$(BIN)/python kernels_arm/build_wheel.py --target aarch64 --target x86_64 -o dist
+
+# Only the standard library is needed.
+fuzz:
+	$(PYTHON) kernels_arm/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --workers 2 -o build/fuzz
 
 lint: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'
