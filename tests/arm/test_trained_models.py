@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_replay import ARM, HOST, PROCESSORS, error, processors
+from replay_cases import error
+from test_replay import ARM, HOST, PROCESSORS, processors
 
 import edge_sparse as es
 from edge_sparse import Session
