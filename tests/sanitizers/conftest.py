@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,10 +33,17 @@ def fuzz():
 
 
 @pytest.fixture(scope="session")
-def clang(fuzz):
-    if not fuzz.compiler():
+def clang(fuzz, tmp_path_factory):
+    folder, compiler = tmp_path_factory.mktemp("clang"), fuzz.compiler()
+    if not compiler:
         pytest.skip("clang is not installed: apt-get install clang")
-    return fuzz.compiler()
+    # Debian has the sanitizers in a package of their own.
+    source = folder / "nothing.c"
+    source.write_text("int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }")
+    words = [compiler, "-fsanitize=fuzzer,address,undefined", str(source), "-o", str(folder / "nothing")]
+    if subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("clang has no sanitizers: apt-get install libclang-rt-dev")
+    return compiler
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +53,11 @@ def sanitized(fuzz, clang, build_folder):
 
 
 @pytest.fixture(scope="session")
-def memcheck(build_folder):
+def memcheck(fuzz, build_folder):
     """Return a machine that runs replay in valgrind."""
-    valgrind, compiler = shutil.which("valgrind"), shutil.which("gcc")
+    valgrind, compiler = shutil.which("valgrind"), shutil.which("gcc") or fuzz.compiler()
     if not valgrind or not compiler:
-        pytest.skip("valgrind or gcc is not installed: apt-get install valgrind gcc")
+        pytest.skip("valgrind or a compiler is not installed: apt-get install valgrind gcc")
     program = build.program("replay", "", compiler, build_folder / "memcheck")
     return Machine(
         [valgrind, "-q", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=all"], program, Path()
