@@ -7,6 +7,7 @@
 #include "crc32.h"
 #include "seal.h"
 #include "session.h"
+#include "use_records.h"
 #include "use_text.h"
 
 /* Arrays, arena and state of a model that is run; time grows with them. */
@@ -138,7 +139,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     es_status status = es_model_open_memory(copy + shift, size, &options, &model, &error);
     if (!status != (model != NULL)) stop("status and model disagree");
     if (status && !error.message[0] && status != ES_MEMORY_EXHAUSTED) stop("an error without words");
-    if (model) run_plans(model, seed);
+    if (model) {
+        use_tokenizer(model, seed >> 3);
+        use_image(model, seed >> 3);
+        run_plans(model, seed);
+    }
     es_model_close(model);
     if (state.bytes) stop("memory is lost");
     free(copy);
