@@ -174,7 +174,8 @@ def test_inspecting_needs_numpy_alone(model_file):
 def test_missing_extras_are_named_with_their_command(model_file, tmp_path, x):
     picture = tmp_path / "x.png"
     picture.write_bytes(b"")
-    for words, extra in [(["run", model_file, "--image", picture], "image"), (["bench", model_file], "jit")]:
+    numba = ["bench", model_file, "--backend", "numba"]
+    for words, extra in [(["run", model_file, "--image", picture], "image"), (numba, "jit")]:
         missing = {"image": ("PIL",), "jit": ("numba", "llvmlite")}[extra]
         command = [sys.executable, "-c", without(*missing), *map(str, words), "--json"]
         outcome = subprocess.run(command, capture_output=True, text=True, timeout=60)
