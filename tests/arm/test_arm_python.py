@@ -14,7 +14,8 @@ from arm_machine import ROOT
 
 NUMPY = "2.4.6"
 PACKAGES = [f"numpy=={NUMPY}", "pytest==8.4.2", "iniconfig", "packaging", "pluggy", "pygments"]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edge_sparse" / f"arm64-bookworm-{NUMPY}"
+NUMBA = ["numba==0.68.1", "llvmlite==0.50.0"]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edge_sparse" / f"arm64-bookworm-{NUMPY}-numba"
 
 
 def run(*words, **options):
@@ -37,6 +38,7 @@ def arm_root():
         platforms = ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_27_aarch64"]
         pip = [sys.executable, "-m", "pip", "install", "--quiet", *platforms, "--python-version", "311"]
         run(*pip, "--only-binary=:all:", "--no-deps", "--target", site, *PACKAGES, check=True)
+        run(*pip, "--only-binary=:all:", "--no-deps", "--target", CACHE / "numba", *NUMBA, check=True)
         (CACHE / "complete").touch()
     return root, site
 
@@ -52,7 +54,7 @@ def arm_wheel(zig, tmp_path_factory):
 def arm_python(arm_root, arm_wheel, qemu, tmp_path_factory):
     """Return a function that runs an arm64 Python with the wheel installed."""
     root, site = arm_root
-    installed = tmp_path_factory.mktemp("site")
+    installed, kernels = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("kernels")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--platform", "manylinux_2_28_aarch64"]
     run(
         *pip,
@@ -65,7 +67,7 @@ def arm_python(arm_root, arm_wheel, qemu, tmp_path_factory):
         arm_wheel,
         check=True,
     )
-    environment = {
+    base = {
         "PATH": os.environ["PATH"],
         "PYTHONHOME": str(root / "usr"),
         "PYTHONPATH": f"{installed}:{site}",
@@ -73,8 +75,13 @@ def arm_python(arm_root, arm_wheel, qemu, tmp_path_factory):
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
-    def call(*arguments, cpu="cortex-a72"):
-        python = root / "usr" / "bin" / "python3.11"
+    def call(*arguments, cpu="cortex-a72", numba=False):
+        python, environment = root / "usr" / "bin" / "python3.11", dict(base)
+        if numba:
+            # LLVM finds no features under qemu by itself.
+            environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": "+neon,+dotprod,+fullfp16,+lse"}
+            environment["PYTHONPATH"] += f":{CACHE / 'numba'}"
+            environment["EDGE_SPARSE_CACHE_DIR"] = str(kernels)
         return run(qemu, "-L", root, "-cpu", cpu, python, *arguments, env=environment, cwd=ROOT)
 
     return call
@@ -115,6 +122,15 @@ def test_the_runtime_tests_pass(arm_python, cpu, files, words):
     last = done.stdout.splitlines()[-1]
     assert "passed" in last
     assert "skipped" not in last
+
+
+def test_numba_kernels_run_on_arm(arm_python):
+    # Compiling for two networks takes half a minute here; all vectors take four.
+    chosen = "numba and valid_files_compute and (network_chw or network_nhwc)"
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, "tests/vectors/test_vectors.py")
+    done = arm_python(*words, cpu="cortex-a76", numba=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "2 passed" in done.stdout
 
 
 def test_the_command_line(arm_python):
