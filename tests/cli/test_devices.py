@@ -18,9 +18,10 @@ def test_processor_and_backends(cli):
     assert document["backends"]["reference"]["available"]
     assert document["versions"]["numpy"] == np.__version__
     assert document["cores"] >= 1
-    text = cli("devices").out
-    assert target.cpu in text
-    assert document["processor"] in text
+    outcome = cli("devices")
+    assert outcome.code == 0, outcome.err
+    assert target.cpu in outcome.out, outcome
+    assert document["processor"] in outcome.out
 
 
 def test_the_cache_is_counted_and_never_made(cli, tmp_path, monkeypatch):
