@@ -118,5 +118,10 @@ def _cache() -> tuple[Path | None, int, int]:
     folder = cache_folder()
     if folder is None or not folder.is_dir():
         return folder, 0, 0
-    sizes = [path.stat().st_size for path in folder.glob("*.o")]
+    sizes = []
+    for path in folder.glob("*.o"):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            continue  # another process has made room in a full cache since the folder was read
     return folder, len(sizes), sum(sizes)

@@ -48,3 +48,11 @@ def test_another_processor_is_told(cli, monkeypatch):
 def test_values_of_the_environment_cannot_steer_the_terminal(cli, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "\x1b[2J")
     assert "\x1b" not in cli("devices").out
+
+
+def test_files_that_vanish_meanwhile_are_not_counted(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGE_SPARSE_CACHE_DIR", str(tmp_path))
+    (tmp_path / "one.o").write_bytes(b"12345")
+    # As if another process had removed it between the listing and the question for its size.
+    (tmp_path / "two.o").symlink_to(tmp_path / "gone")
+    assert cli("devices", "--json").json["cache"] == {"folder": str(tmp_path), "files": 1, "bytes": 5}
