@@ -171,20 +171,29 @@ def default_compiler() -> str:
     return next((name for name in (wanted, "cc", "clang", "gcc") if name and shutil.which(name)), "")
 
 
+def choose_compiler(parser: argparse.ArgumentParser, given: str, target: str = "") -> str:
+    """Return the compiler that was asked for, else the default one, which for another machine is zig alone."""
+    found = given or default_compiler()
+    if not found:
+        parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
+    if target and not given and found != "zig":
+        parser.error("another machine's code needs zig: pip install ziglang, or name a cross compiler with --compiler")
+    return found
+
+
 def main() -> int:
     """Build from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="", help="zig target, e.g. aarch64-linux-gnu.2.28; default: this machine")
-    parser.add_argument("--compiler", default=default_compiler(), help="zig, or a C compiler's name")
+    parser.add_argument("--compiler", default="", help="zig (default where installed), or a C compiler's name")
     parser.add_argument("-o", "--output", type=Path, default=ROOT.parent / "build" / "native")
     parser.add_argument("--release", action="store_true", help="without the plain C kernels, which only tests need")
     parser.add_argument("--program", choices=PROGRAMS, help="build this program instead of the library")
     parser.add_argument("flags", nargs="*", help="further compiler flags, behind --")
     arguments = parser.parse_args()
-    if not arguments.compiler:
-        parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
+    compiler = choose_compiler(parser, arguments.compiler, arguments.target)
     flags = [*arguments.flags, *([RELEASE] if arguments.release else [])]
-    where = (arguments.target, arguments.compiler, arguments.output, flags)
+    where = (arguments.target, compiler, arguments.output, flags)
     try:
         print(program(arguments.program, *where) if arguments.program else shared_library(*where))
     except subprocess.CalledProcessError as error:

@@ -1,6 +1,7 @@
 """Promises about the package itself."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import edge_sparse
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(edge_sparse.__file__).parent
 
 
@@ -81,3 +83,15 @@ def test_the_installed_package_holds_runtime_and_converters():
 
     assert Path(lower.__file__).parent == Path(pruning.__file__).parent.parent
     assert {"backends", "format", "plan.py", "py.typed"} <= {path.name for path in PACKAGE.iterdir()}
+
+
+@pytest.mark.parametrize("words", [["build.py", "--target", "aarch64-linux-musl"], ["jni/build_aar.py"]])
+def test_code_for_other_machines_asks_for_zig(words, tmp_path):
+    script, *options = words
+    # -S: a Python without packages.
+    command = [sys.executable, "-S", str(ROOT / "kernels_arm" / script), *options, "-o", str(tmp_path / "out")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    outcome = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert outcome.returncode == 2
+    assert "pip install ziglang" in outcome.stderr
+    assert not (tmp_path / "out").exists()

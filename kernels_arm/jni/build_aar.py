@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import android
 from build_jni import HERE, archive, compile_java, jar, java_sources
 
-from build import default_compiler
+from build import choose_compiler
 
 #: Stand-ins for Android's own classes, enough to compile against; none of them goes into the archive.
 STUBS = HERE / "android_stubs"
@@ -65,11 +65,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=HERE.parents[1] / "build" / "edge_sparse.aar")
     parser.add_argument("--ndk", type=Path, help="folder of an Android NDK; without one zig compiles")
-    parser.add_argument("--compiler", default=default_compiler(), help="zig, or a clang of version 16 or later")
+    parser.add_argument("--compiler", default="", help="zig (default), or a clang of version 16 or later")
     parser.add_argument("--machines", default="aarch64,x86_64", help="of aarch64 (phones) and x86_64 (emulators)")
     arguments = parser.parse_args()
+    compiler = arguments.compiler if arguments.ndk else choose_compiler(parser, arguments.compiler, "android")
     work = arguments.output.parent / "aar"
-    built = build(arguments.output, work, arguments.compiler, arguments.machines.split(","), arguments.ndk)
+    built = build(arguments.output, work, compiler, arguments.machines.split(","), arguments.ndk)
     print(f"{built}: {built.stat().st_size} bytes")
     with zipfile.ZipFile(io.BytesIO(built.read_bytes())) as content:
         for entry in content.infolist():

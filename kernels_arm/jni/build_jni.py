@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from build import ELF, RELEASE, compiler_command, default_compiler, objects
+from build import ELF, RELEASE, choose_compiler, compiler_command, objects
 
 HERE = Path(__file__).resolve().parent
 LIBRARY = "libedge_sparse_jni.so"
@@ -107,12 +107,10 @@ def main() -> int:
     """Build from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="", help="zig target, e.g. aarch64-linux-gnu.2.28; default: this machine")
-    parser.add_argument("--compiler", default=default_compiler(), help="zig, or a C compiler's name")
+    parser.add_argument("--compiler", default="", help="zig (default where installed), or a C compiler's name")
     parser.add_argument("-o", "--output", type=Path, default=HERE.parents[1] / "build" / "jni")
     arguments = parser.parse_args()
-    if not arguments.compiler:
-        parser.error("no C compiler found: pip install ziglang, or install gcc or clang")
-    print(library(arguments.target, arguments.compiler, arguments.output))
+    print(library(arguments.target, choose_compiler(parser, arguments.compiler, arguments.target), arguments.output))
     print(jar(arguments.output / "edge_sparse.jar", compile_java(java_sources(), arguments.output / "classes")))
     return 0
 
