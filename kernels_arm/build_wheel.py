@@ -9,6 +9,7 @@ The Linux wheels are tested; those of macOS and Windows are compiled only.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -42,6 +43,13 @@ def build_wheel(target: str, output: Path) -> Path:
     return result
 
 
+def _setuptools_is_new() -> bool:
+    try:
+        return int(importlib.metadata.version("setuptools").split(".")[0]) >= 77
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
 def main() -> int:
     """Build from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,6 +58,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if importlib.util.find_spec("ziglang") is None:
         parser.error("zig is needed to compile for other machines: pip install ziglang")
+    if not _setuptools_is_new():
+        parser.error("wheels need a newer setuptools than this Python has: pip install 'setuptools>=77'")
     for target in arguments.target:
         print(build_wheel(target, arguments.output))
     return 0
