@@ -1,6 +1,8 @@
 """Every run ends with the list of skipped tests; EDGE_SPARSE_REQUIRE_ALL=1 makes a skip a failure."""
 
+import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +27,35 @@ def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("EDGE_SPARSE_REQUIRE_ALL") == "1" and exitstatus == 0 and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def needed():
+    """Return a function that skips the test unless something was found, and says how to get it."""
+
+    def of(found, name, how):
+        if not found:
+            pytest.skip(f"{name} is not installed: {how}")
+        return found
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def zig(needed):
+    needed(importlib.util.find_spec("ziglang"), "zig", "pip install ziglang")
+
+
+@pytest.fixture(scope="session")
+def qemu(needed):
+    return needed(shutil.which("qemu-aarch64"), "qemu-aarch64", "apt-get install qemu-user")
+
+
+@pytest.fixture(scope="session")
+def build_folder(tmp_path_factory):
+    # Compiling everything takes two minutes; a folder that stays takes the seconds of what changed.
+    kept = os.environ.get("EDGE_SPARSE_TEST_BUILDS")
+    return Path(kept) if kept else tmp_path_factory.mktemp("native-build")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,31 @@ def test_code_for_other_machines_asks_for_zig(words, tmp_path):
     assert outcome.returncode == 2
     assert "pip install ziglang" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_compiler_a_wheel_has_all_but_the_library(tmp_path):
+    script = (
+        "import importlib.util as u, runpy;"
+        "found = u.find_spec;"
+        "u.find_spec = lambda name, *rest: None if name == 'ziglang' else found(name, *rest);"
+        "runpy.run_path('setup.py', run_name='__main__')"
+    )
+    folders = ["egg_info", "--egg-base", str(tmp_path), "build", "--build-base", str(tmp_path / "build")]
+    wheel = ["bdist_wheel", "--bdist-dir", str(tmp_path / "wheel"), "--dist-dir", str(tmp_path / "dist")]
+    environment = {name: value for name, value in os.environ.items() if name not in ("CC", "PATH")}
+    outcome = subprocess.run(
+        [sys.executable, "-c", script, "-q", *folders, *wheel],
+        cwd=ROOT,
+        env=environment | {"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert outcome.returncode == 0, outcome.stderr[-1000:]
+    assert "the native backend is left out" in outcome.stdout + outcome.stderr
+    (made,) = (tmp_path / "dist").iterdir()
+    assert made.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(made) as files:
+        names = files.namelist()
+    assert "edge_sparse/backends/native/library.py" in names
+    assert not [name for name in names if "libedge_sparse" in name]

@@ -172,12 +172,7 @@ static int bench(int count, char **arguments)
                                {.name = "json"},
                                {.name = "decode"},
                                {.name = "depth", .takes_value = true},
-                               {.name = "attention", .takes_value = true},
-                               {.name = "theta", .takes_value = true},
-                               {.name = "window", .takes_value = true},
-                               {.name = "sinks", .takes_value = true},
-                               {.name = "cache", .takes_value = true},
-                               {.name = "context", .takes_value = true},
+                               ES_CLI_TEXT_OPTIONS,
                                {.name = NULL}};
     const char *path;
     plan_bench bench = {.options = options, .repeats = 50, .warmup = 5, .first = true};

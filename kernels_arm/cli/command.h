@@ -88,7 +88,13 @@ int es_cli_find_input(const es_cli_arrays *arrays, const char *name, uint32_t *n
 /* Rows of symbolic axes in this run, else those of the shape. */
 uint64_t es_cli_rows(const es_cli_array *array);
 
-/* A language model of the options --attention --theta --window --sinks --cache --context --threads. attention.c */
+/* What es_cli_open_text reads besides --threads. */
+#define ES_CLI_TEXT_OPTIONS                                                            \
+    {.name = "attention", .takes_value = true}, {.name = "theta", .takes_value = true}, \
+    {.name = "window", .takes_value = true}, {.name = "sinks", .takes_value = true},    \
+    {.name = "cache", .takes_value = true}, {.name = "context", .takes_value = true}
+
+/* A language model of those options. attention.c */
 int es_cli_open_text(const es_model *model, const es_cli_option *options, es_text **text);
 
 double es_cli_seconds(void);

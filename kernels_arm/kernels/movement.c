@@ -1,5 +1,6 @@
 /* Steps that only move numbers: COPY, PHASE_SPLIT, PAD and TAKE_LAST. */
 #include "copy.h"
+#include "planes.h"
 #include "vec.h"
 
 static void fill_strided(float *to, int64_t step, int64_t count, float value)
@@ -77,7 +78,7 @@ static void split_run(const es_launch *launch, int phase, int64_t begin, int64_t
 static int64_t pad_units(const es_launch *launch, int phase)
 {
     if (phase == 1) return es_border_units(launch);
-    return (int64_t)(launch->in[0]->shape[0] * launch->in[0]->shape[1]);
+    return es_count_planes(launch->in[0]);
 }
 
 static void pad_run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
@@ -88,16 +89,13 @@ static void pad_run(const es_launch *launch, int phase, int64_t begin, int64_t e
         return;
     }
     const es_tensor *x = launch->in[0], *y = launch->out;
-    int64_t top = es_word(launch, 0), left = es_word(launch, 1), channels = (int64_t)x->shape[1];
+    int64_t top = es_word(launch, 0), left = es_word(launch, 1);
     int64_t height = (int64_t)x->shape[2], width = (int64_t)x->shape[3];
     int64_t rows = (int64_t)y->shape[2], columns = (int64_t)y->shape[3], pixel = (int64_t)y->strides[3];
     float value = es_word_float(launch->step->words[2]);
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t image = unit / channels, channel = unit % channels;
-        const float *from = (const float *)(void *)launch->in_data[0] + image * (int64_t)x->strides[0] +
-                            channel * (int64_t)x->strides[1];
-        float *to = (float *)(void *)launch->out_data + image * (int64_t)y->strides[0] +
-                    channel * (int64_t)y->strides[1];
+        const float *from = es_plane(launch->in_data[0], x, unit);
+        float *to = es_plane(launch->out_data, y, unit);
         for (int64_t i = 0; i < rows; i++, to += y->strides[2]) {
             if (i < top || i >= top + height) {
                 fill_strided(to, pixel, columns, value);

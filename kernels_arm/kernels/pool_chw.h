@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "border.h"
+#include "planes.h"
 #include "vec.h"
 #include "windows.h"
 
@@ -174,13 +175,9 @@ static void run_chw(const es_launch *launch, int phase, int64_t begin, int64_t e
         for (int64_t at = 0; at < whole; at++) padded[at] = launch->step->op == ES_AVG_POOL ? 0 : -INFINITY;
         padded += before;
     }
-    int64_t channels = (int64_t)x->shape[1];
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t image = unit / channels, channel = unit % channels;
-        const float *from = (const float *)(void *)launch->in_data[0] + image * (int64_t)x->strides[0] +
-                            channel * (int64_t)x->strides[1];
-        float *to = (float *)(void *)launch->out_data + image * (int64_t)y->strides[0] +
-                    channel * (int64_t)y->strides[1];
+        const float *from = es_plane(launch->in_data[0], x, unit);
+        float *to = es_plane(launch->out_data, y, unit);
         pool_plane(launch, &rows, &columns, from, padded, shares, to);
         es_zero_border(y, to);
     }
@@ -198,7 +195,7 @@ static void measure_chw(const es_launch *launch, es_needs *needs)
 static int64_t units_chw(const es_launch *launch, int phase)
 {
     (void)phase;
-    return (int64_t)(launch->in[0]->shape[0] * launch->in[0]->shape[1]);
+    return es_count_planes(launch->in[0]);
 }
 
 #endif

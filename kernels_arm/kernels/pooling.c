@@ -75,7 +75,7 @@ static float sum_of_row(const float *x, int64_t step, int64_t count)
 static int64_t units_adaptive(const es_launch *launch, int phase)
 {
     if (phase == 1) return es_border_units(launch);
-    return (int64_t)(launch->in[0]->shape[0] * launch->in[0]->shape[1]);
+    return es_count_planes(launch->in[0]);
 }
 
 static void run_adaptive(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
@@ -86,14 +86,11 @@ static void run_adaptive(const es_launch *launch, int phase, int64_t begin, int6
         return;
     }
     const es_tensor *x = launch->in[0], *y = launch->out;
-    int64_t channels = (int64_t)x->shape[1], height = (int64_t)x->shape[2], width = (int64_t)x->shape[3];
+    int64_t height = (int64_t)x->shape[2], width = (int64_t)x->shape[3];
     int64_t rows = (int64_t)y->shape[2], columns = (int64_t)y->shape[3];
     for (int64_t unit = begin; unit < end; unit++) {
-        int64_t image = unit / channels, channel = unit % channels;
-        const float *from = (const float *)(void *)launch->in_data[0] + image * (int64_t)x->strides[0] +
-                            channel * (int64_t)x->strides[1];
-        float *to = (float *)(void *)launch->out_data + image * (int64_t)y->strides[0] +
-                    channel * (int64_t)y->strides[1];
+        const float *from = es_plane(launch->in_data[0], x, unit);
+        float *to = es_plane(launch->out_data, y, unit);
         for (int64_t place = 0; place < rows * columns; place++) {
             int64_t i = place / columns, j = place % columns;
             int64_t top = i * height / rows, bottom = ((i + 1) * height + rows - 1) / rows;

@@ -1,39 +1,11 @@
 """What the tests on ARM need: zig, qemu's processors, programs for both machines. Each is a reason to skip."""
 
-import importlib.util
-import os
-import shutil
-from pathlib import Path
-
 import pytest
 from arm_machine import Machine, build
 
 
-def _needed(found, name, how):
-    if not found:
-        pytest.skip(f"{name} is not installed: {how}")
-    return found
-
-
 @pytest.fixture(scope="session")
-def zig():
-    _needed(importlib.util.find_spec("ziglang"), "zig", "pip install ziglang")
-
-
-@pytest.fixture(scope="session")
-def qemu():
-    return _needed(shutil.which("qemu-aarch64"), "qemu-aarch64", "apt-get install qemu-user")
-
-
-@pytest.fixture(scope="session")
-def build_folder(tmp_path_factory):
-    # Compiling everything takes two minutes; a folder that stays takes the seconds of what changed.
-    kept = os.environ.get("EDGE_SPARSE_TEST_BUILDS")
-    return Path(kept) if kept else tmp_path_factory.mktemp("native-build")
-
-
-@pytest.fixture(scope="session")
-def programs(zig, build_folder):
+def programs(zig, build_folder, request):
     """Return a function from a zig target to its machine, whose programs are built once."""
     machines = {}
 
@@ -43,8 +15,7 @@ def programs(zig, build_folder):
             machines[target] = paths
         runner = []
         if target.startswith("aarch64"):
-            found = _needed(shutil.which("qemu-aarch64"), "qemu-aarch64", "apt-get install qemu-user")
-            runner = [found, "-cpu", cpu or "cortex-a72"]
+            runner = [request.getfixturevalue("qemu"), "-cpu", cpu or "cortex-a72"]
         return Machine(runner, *machines[target])
 
     return of

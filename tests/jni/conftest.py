@@ -1,26 +1,14 @@
 """What the Java tests need: a JDK, zig, models, and for ARM qemu with a Java of its own. Each is a reason to skip."""
 
-import importlib.util
 import shutil
 
 import pytest
 from jvm import JAVA, ROOT, Jvm, arm_root, jni_module
 
 
-def _needed(found, name, how):
-    if not found:
-        pytest.skip(f"{name} is not there: {how}")
-    return found
-
-
 @pytest.fixture(scope="session")
-def zig():
-    _needed(importlib.util.find_spec("ziglang"), "zig", "pip install ziglang")
-
-
-@pytest.fixture(scope="session")
-def jdk():
-    _needed(shutil.which("javac"), "javac", "apt-get install openjdk-17-jdk-headless")
+def jdk(needed):
+    needed(shutil.which("javac"), "javac", "apt-get install openjdk-17-jdk-headless")
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +24,7 @@ def java_classes(jdk, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def virtual_machines(zig, java_classes, tmp_path_factory):
+def virtual_machines(zig, java_classes, tmp_path_factory, needed, request):
     """Return a function from the name of a machine to its Java, whose library is built once."""
     build_jni, made = jni_module("build_jni"), {}
 
@@ -44,10 +32,10 @@ def virtual_machines(zig, java_classes, tmp_path_factory):
         if name not in made:
             folder = tmp_path_factory.mktemp(f"jni-{name}")
             if name == "here":
-                java, target = [_needed(shutil.which("java"), "java", "apt-get install openjdk-17-jdk-headless")], ""
+                java, target = [needed(shutil.which("java"), "java", "apt-get install openjdk-17-jdk-headless")], ""
             else:
-                qemu = _needed(shutil.which("qemu-aarch64"), "qemu-aarch64", "apt-get install qemu-user")
-                root = _needed(shutil.which("mmdebstrap") and arm_root(), "a Java for ARM", "mmdebstrap, as root")
+                qemu = request.getfixturevalue("qemu")
+                root = needed(shutil.which("mmdebstrap") and arm_root(), "a Java for ARM", "mmdebstrap, as root")
                 java, target = [qemu, "-L", root, "-cpu", "cortex-a72", root / JAVA], "aarch64-linux-gnu.2.28"
             library = build_jni.library(target, "zig", folder)
             made[name] = Jvm(java, library, java_classes, name != "here")

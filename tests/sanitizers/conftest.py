@@ -1,7 +1,6 @@
 """What the tests with clang's sanitizers and valgrind need; each is a reason to skip."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -13,12 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "arm"))
 
 from arm_machine import Machine, build  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def build_folder(tmp_path_factory):
-    kept = os.environ.get("EDGE_SPARSE_TEST_BUILDS")
-    return Path(kept) if kept else tmp_path_factory.mktemp("sanitizers")
 
 
 @pytest.fixture(scope="session")

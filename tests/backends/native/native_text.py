@@ -40,6 +40,6 @@ def native_text(tokenizer=BYTES, **options):
         load_library()
     except BackendError as error:
         pytest.skip(error.args[0])
-    from edge_sparse.backends.native.text_api import NativeText
+    from text_api import NativeText
 
     return NativeText(text_model(tokenizer), **options)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from text_api import TextOptions
 
 from edge_sparse import Session
-from edge_sparse.backends.native.library import ErrorText, SessionOptions, load_library
+from edge_sparse.backends.native.library import ErrorText, load_library
 from edge_sparse.errors import BackendError
 from edge_sparse.format.writer import write_model
 from edge_sparse.llm.attention import DeltaAttention, ExactAttention, with_attention
@@ -28,21 +29,6 @@ MODES = [
 ]
 modes = pytest.mark.parametrize("mode", MODES, ids=str)
 TOKENS = np.random.default_rng(5).integers(1, 250, CONTEXT).astype(np.int32)
-
-
-class TextOptions(ctypes.Structure):
-    """``es_text_options``."""
-
-    _fields_ = (
-        ("session", SessionOptions),
-        ("context", ctypes.c_uint32),
-        ("prompt_bytes", ctypes.c_uint32),
-        ("attention", ctypes.c_int),
-        ("cache", ctypes.c_int),
-        ("theta", ctypes.c_float),
-        ("window", ctypes.c_float),
-        ("sinks", ctypes.c_uint32),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -265,7 +265,8 @@ def test_threads_do_not_change_the_text():
 @pytest.mark.skipif(not os.environ.get("EDGE_SPARSE_DATA"), reason="EDGE_SPARSE_DATA is not set")
 @pytest.mark.parametrize("attention", ["exact", "delta"])
 def test_real_stories(tmp_path, attention):
-    from edge_sparse.backends.native.text_api import NativeText
+    from text_api import NativeText
+
     from edge_sparse.cli import main
     from edge_sparse.format.reader import read_model
     from edge_sparse.llm import load

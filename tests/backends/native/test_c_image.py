@@ -20,7 +20,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 def program(record, layout=Layout.CHW):
     """Return a model whose first input is what a record makes."""
-    from edge_sparse.backends.native.text_api import native_preprocess
+    from text_api import native_preprocess
 
     plan, shape = ImagePlan(layout), (1, record.channels, record.height, record.width)
     x = plan.image(shape, guards=False)

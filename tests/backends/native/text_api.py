@@ -1,4 +1,4 @@
-"""Text and images of the C core, for tests and tools: ``es_text_*`` and ``es_image_*`` without their Python twins."""
+"""Text and images of the C core: ``es_text_*`` and ``es_image_*`` without their Python twins."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from edge_sparse.backends.native.status import error_of
 from edge_sparse.errors import BackendError
 from edge_sparse.plan import DType, Model
 
-__all__ = ["FINISHES", "NativeText", "native_preprocess"]
+__all__ = ["FINISHES", "NativeText", "TextOptions", "native_preprocess"]
 
 #: Names of ``es_finish``, as ``Generation.finish`` has them.
 FINISHES = ("end", "length", "stop", "context", "cancelled")
 _PIECE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
 
 
-class _TextOptions(ctypes.Structure):
+class TextOptions(ctypes.Structure):
+    """``es_text_options``."""
+
     _fields_ = (
         ("session", SessionOptions),
         ("context", ctypes.c_uint32),
@@ -83,7 +85,7 @@ class _Image(ctypes.Structure):
 
 _POINTER, _SIZE, _STATUS = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
-    "es_text_options_default": (_TextOptions, []),
+    "es_text_options_default": (TextOptions, []),
     "es_text_create": (_STATUS, [_POINTER] * 4),
     "es_text_close": (None, [_POINTER]),
     "es_text_session": (_POINTER, [_POINTER]),
