@@ -1,16 +1,18 @@
-# The commands: make demo, make test, make bench, make native, make wheels, make fuzz, make lint, make clean.
+# The commands: make demo, make test, make bench, make native, make wasm, make web, make wheels, make fuzz, make lint, make clean.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Of "make fuzz".
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo test bench native wheels fuzz debian-parts lint clean
+.PHONY: help demo test bench native wasm web wheels fuzz debian-parts lint clean
 help:
 	@echo "make demo   convert the shipped digits and Shakespeare models, verify them, classify images, write a report and verses"
 	@echo "make test   install into .venv, run all tests, end with the list of skipped ones"
 	@echo "make bench  kernels against this processor's limit, MobileNet and decoding against other engines; start and size"
 	@echo "make native build the C core into this source checkout"
+	@echo "make wasm   the C core for browsers, in build/wasm"
+	@echo "make web    the npm package in wasm/js/dist and the demo page in build/web; needs Node.js: edge-sparse demo --web"
 	@echo "make wheels the packages for 64-bit ARM and x86-64, in dist"
 	@echo "make fuzz   damage files for FUZZ_SECONDS (600), with address and undefined behaviour sanitizers; needs clang"
 	@echo "make lint   ruff and mypy"
@@ -42,7 +44,8 @@ demo: .venv/installed
 	$(BIN)/python examples/shakespeare/demo.py -o build/demo
 
 # Not python -m pytest: that would put the sources before the installed package.
-test: debian-parts .venv/installed
+# Without Node.js the tests of the browser are skipped.
+test: debian-parts .venv/installed $(if $(shell command -v npm),web)
 	$(BIN)/pytest -q
 
 bench: .venv/installed
@@ -58,8 +61,21 @@ native: .venv/compiler
 	$(BIN)/python kernels_arm/build.py -o build/native
 	cp build/native/libedge_sparse.* edge_sparse/backends/native/
 
+wasm: .venv/compiler
+	$(BIN)/python wasm/build.py -o build/wasm
+
+# What npm downloads is what package-lock.json says.
+wasm/js/node_modules/.installed: wasm/js/package-lock.json
+	cd wasm/js && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+web: .venv/installed wasm wasm/js/node_modules/.installed
+	cd wasm/js && npm run --silent build
+	$(BIN)/python wasm/build_site.py -o build/web
+
+# With the demo page inside where it has been built: make web wheels
 wheels: .venv/compiler
-	$(BIN)/python kernels_arm/build_wheel.py --target aarch64 --target x86_64 -o dist
+	$(BIN)/python kernels_arm/build_wheel.py --target aarch64 --target x86_64 -o dist $(if $(wildcard build/web/index.html),--site build/web)
 
 # Only the standard library is needed.
 fuzz:
@@ -70,4 +86,4 @@ lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf .venv build dist *.egg-info edge_sparse/backends/native/libedge_sparse.*
+	rm -rf .venv build dist *.egg-info edge_sparse/backends/native/libedge_sparse.* wasm/js/dist wasm/js/node_modules

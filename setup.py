@@ -1,7 +1,8 @@
-"""What pyproject.toml cannot say: the C core is compiled into the wheel where there is a compiler."""
+"""What pyproject.toml cannot say: the C core is compiled into the wheel, and the demo page put there on request."""
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ ROOT = Path(__file__).resolve().parent
 #: Set by kernels_arm/build_wheel.py to build for another machine than this one: zig's target and the wheel's platform.
 TARGET = os.environ.get("EDGE_SPARSE_BUILD_TARGET", "")
 PLATFORM = os.environ.get("EDGE_SPARSE_BUILD_PLATFORM", "")
+#: The demo page that goes into the wheel, made by "make web"; none: "edge-sparse demo --web" then needs its folder.
+SITE = os.environ.get("EDGE_SPARSE_BUILD_SITE", "")
 
 
 def _builder():
@@ -33,6 +36,11 @@ class BuildWithLibrary(build_py):
         # A source checkout builds its own: make native.
         if self.editable_mode:
             return
+        site = Path(self.build_lib) / "edge_sparse" / "web"
+        if site.exists():
+            shutil.rmtree(site)
+        if SITE:
+            shutil.copytree(SITE, site)
         builder = _builder()
         package = Path(self.build_lib) / "edge_sparse" / "backends" / "native"
         for left_over in package.glob("libedge_sparse.*"):

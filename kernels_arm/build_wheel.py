@@ -27,10 +27,12 @@ TARGETS = {
 }
 
 
-def build_wheel(target: str, output: Path) -> Path:
-    """Return the path of a target's wheel, made in a folder."""
+def build_wheel(target: str, output: Path, site: Path | None = None) -> Path:
+    """Return the path of a target's wheel, made in a folder, with the demo page of ``site`` inside."""
     triple, platform = TARGETS[target]
     environment = os.environ | {"EDGE_SPARSE_BUILD_TARGET": triple, "EDGE_SPARSE_BUILD_PLATFORM": platform}
+    if site:
+        environment["EDGE_SPARSE_BUILD_SITE"] = str(site.resolve())
     output.mkdir(parents=True, exist_ok=True)
     # In folders of its own: two targets at a time, and nothing of an older build, in the wheel.
     with tempfile.TemporaryDirectory() as folder:
@@ -55,13 +57,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", choices=TARGETS, action="append", required=True, help="may be given several times")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "dist")
+    parser.add_argument("--site", type=Path, help="the demo page to put inside, made by make web (build/web)")
     arguments = parser.parse_args()
     if importlib.util.find_spec("ziglang") is None:
         parser.error("zig is needed to compile for other machines: pip install ziglang")
     if not _setuptools_is_new():
         parser.error("wheels need a newer setuptools than this Python has: pip install 'setuptools>=77'")
+    if arguments.site and not (arguments.site / "index.html").is_file():
+        parser.error(f"there is no page in {arguments.site}: make web")
     for target in arguments.target:
-        print(build_wheel(target, arguments.output))
+        print(build_wheel(target, arguments.output, arguments.site))
     return 0
 
 
