@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need from Debian, where this is Debian and we are root; else tells what tests will skip.
 set -euo pipefail
-programs=(qemu-aarch64 mmdebstrap clang-19 ld.lld-19 llvm-objdump-19 valgrind javac cmake)
-packages=(qemu-user mmdebstrap clang-19 lld-19 libclang-rt-19-dev llvm-19 valgrind openjdk-17-jdk-headless cmake)
+programs=(qemu-aarch64 mmdebstrap clang-19 ld.lld-19 llvm-objdump-19 valgrind javac cmake chromium)
+packages=(qemu-user mmdebstrap clang-19 lld-19 libclang-rt-19-dev llvm-19 valgrind openjdk-17-jdk-headless cmake chromium)
 
 missing=()
 for program in "${programs[@]}"; do
