@@ -75,7 +75,7 @@ web: .venv/installed wasm wasm/js/node_modules/.installed
 
 # With the demo page inside where it has been built: make web wheels
 wheels: .venv/compiler
-	$(BIN)/python kernels_arm/build_wheel.py --target aarch64 --target x86_64 -o dist $(if $(wildcard build/web/index.html),--site build/web)
+	$(BIN)/python kernels_arm/build_wheel.py --target aarch64 --target x86_64 -o dist $$(test ! -f build/web/index.html || echo --site build/web)
 
 # Only the standard library is needed.
 fuzz:
