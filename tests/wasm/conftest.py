@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from chromium_site import Site
+from replaying import PLACES, replay_in_node, replay_in_page
 
 ROOT = Path(__file__).parents[2]
 #: As root in a container, without graphics, and without calls home.
@@ -144,6 +145,20 @@ def new_page(chromium, site, expected_errors, artefacts, request):
 def page(new_page):
     """Return an open page, watched as ``new_page`` says."""
     return new_page()
+
+
+@pytest.fixture
+def replay_in(request, wasm_modules, package, tmp_path):
+    """Return a function that runs a function of replay.mjs on cases in one of the places."""
+
+    def run(place, name, cases, **more):
+        options = {"wasm": wasm_modules[PLACES[place]["variant"]], **PLACES[place], **more}
+        if place.startswith("node"):
+            return replay_in_node(request.getfixturevalue("run_node"), package, tmp_path, name, cases, **options)
+        page, site = request.getfixturevalue("page"), request.getfixturevalue("site")
+        return replay_in_page(page, site, package, name, cases, **options)
+
+    return run
 
 
 def _keep_screenshot(page, path):
