@@ -10,7 +10,9 @@ import numpy as np
 from chromium_site import Reply
 
 __all__ = [
+    "HERE",
     "PLACES",
+    "PYTHON_NAMES",
     "array_of",
     "check_texts",
     "packed_array",
