@@ -89,12 +89,17 @@ def compiler_command(compiler: str, target: str) -> list[str]:
 
 
 def objects(
-    target: str, compiler: str, folder: Path, extra: list[str], sources: list[Path] | None = None
+    target: str,
+    compiler: str,
+    folder: Path,
+    extra: list[str],
+    sources: list[Path] | None = None,
+    built: list[Variant] | None = None,
 ) -> list[Path]:
-    """Compile some files, or the core and all kernels, and return the object files."""
+    """Compile some files, or the core and all kernels in some variants, and return the object files."""
     machine = (target.split("-")[0] if target else platform.machine()).lower()
     command = compiler_command(compiler, target)
-    built = variants(machine, RELEASE in extra)
+    built = variants(machine, RELEASE in extra) if built is None else built
     plain = [flag for flag in extra if flag != RELEASE]
     names = {"vector": "ES_BUILD_VECTOR", "avx2": "ES_BUILD_AVX2", "dotprod": "ES_BUILD_DOTPROD"}
     defines = [f"-D{names[variant.name]}" for variant in built if variant.name in names]

@@ -120,11 +120,24 @@ static bool read_section(es_reader *reader, const uint8_t *entry, uint32_t *prev
     return true;
 }
 
-bool es_read_sections(es_reader *reader)
+static void copy_header(const es_reader *reader, uint8_t header[ES_HEADER_BYTES])
 {
-    uint8_t header[ES_HEADER_BYTES] = {0};
+    memset(header, 0, ES_HEADER_BYTES);
     memcpy(header, reader->data, reader->length < ES_HEADER_BYTES ? (size_t)reader->length : ES_HEADER_BYTES);
     atomic_signal_fence(memory_order_seq_cst);
+}
+
+bool es_read_header(es_reader *reader)
+{
+    uint8_t header[ES_HEADER_BYTES];
+    copy_header(reader, header);
+    return read_header(reader, header);
+}
+
+bool es_read_sections(es_reader *reader)
+{
+    uint8_t header[ES_HEADER_BYTES];
+    copy_header(reader, header);
     if (!read_header(reader, header)) return false;
     uint32_t count = es_load_u32(header + 24);
     if (!count || count > LARGEST_SECTION_COUNT)

@@ -7,39 +7,13 @@
 /* Tokens at the beginning that stay when the context rolls. */
 enum { ROLL_KEEP = 4 };
 
-typedef struct es_answer {
-    es_text *text;
-    const es_generate_options *options;
-    es_piece piece;
-    void *context;
-    es_generation *result;
-    es_pcg32 random;
-    uint64_t start, first;
-    const float *logits;
-} es_answer;
-
 static double seconds(uint64_t nanoseconds) { return (double)nanoseconds / 1e9; }
 
-static es_status check_options(es_text *text, const es_generate_options *options, es_piece piece)
+static es_status choose(es_text *text, int32_t *token)
 {
-    if (!es_sampling_valid(&options->sampling)) {
-        es_format_error(&text->error, "temperature %g, top_p %g, min_p %g, repetition penalty %g",
-                        (double)options->sampling.temperature, (double)options->sampling.top_p,
-                        (double)options->sampling.min_p, (double)options->sampling.repetition_penalty);
-        return ES_SAMPLING_RANGE;
-    }
-    if (options->roll && !options->max_tokens && !piece) {
-        es_format_error(&text->error, "a rolling context has no end: pass max_tokens, or a callback");
-        return ES_ARGUMENT_RANGE;
-    }
-    return ES_OK;
-}
-
-static es_status choose(es_answer *answer, int32_t *token)
-{
-    es_text *text = answer->text;
-    es_generation *result = answer->result;
-    es_status status = es_choose_token(&text->sampler, &answer->options->sampling, answer->logits, text->cache.tokens,
+    es_answer *answer = &text->answer;
+    es_generation *result = &answer->result;
+    es_status status = es_choose_token(&text->sampler, &answer->options.sampling, answer->logits, text->cache.tokens,
                                        text->cache.count, &answer->random, token);
     if (status) {
         es_format_error(&text->error, "the model computed no numbers");
@@ -52,88 +26,120 @@ static es_status choose(es_answer *answer, int32_t *token)
     return ES_OK;
 }
 
-/* Hand out text; false: the callback wants no more. */
-static bool hand_out(es_answer *answer, es_slice shown)
+/* Have count tokens of text->prompt read behind what the caches can keep of them. */
+static void read_behind_kept(es_text *text, size_t count)
 {
-    if (!shown.length || !answer->piece) return true;
-    if (!answer->piece(answer->context, (const char *)shown.data, shown.length)) return true;
-    answer->result->finish = ES_FINISH_CANCELLED;
-    return false;
+    text->answer.next = es_token_cache_go_back(&text->cache, text->prompt, count);
+    text->answer.end = count;
 }
 
 /* Forget the older half of all but the first tokens, and read the rest again. */
-static es_status roll(es_answer *answer, int32_t token)
+static void roll(es_text *text, int32_t token)
 {
-    es_text *text = answer->text;
     const es_token_cache *cache = &text->cache;
     size_t keep = cache->context / 4 < ROLL_KEEP ? cache->context / 4 : ROLL_KEEP;
     size_t recent = (cache->count - keep) / 2, count = keep + recent;
     memcpy(text->prompt, cache->tokens, keep * sizeof *text->prompt);
     memcpy(text->prompt + keep, cache->tokens + cache->count - recent, recent * sizeof *text->prompt);
     text->prompt[count++] = token;
-    size_t kept = es_token_cache_go_back(&text->cache, text->prompt, count);
-    answer->result->rolls++;
-    return es_text_append(text, text->prompt + kept, count - kept, &answer->logits);
+    text->answer.result.rolls++;
+    read_behind_kept(text, count);
+}
+
+/* Have the token that was chosen read by the next step. */
+static void read_next(es_text *text, int32_t token)
+{
+    if (text->cache.count >= text->cache.context) {
+        roll(text, token);
+        return;
+    }
+    text->prompt[0] = token;
+    text->answer.next = 0;
+    text->answer.end = 1;
+}
+
+static void finish(es_answer *answer, es_finish reason, bool flush)
+{
+    answer->result.finish = reason;
+    answer->ended = true;
+    answer->flush = flush;
 }
 
 /* Show a token, and find out whether it was the last. */
-static bool ends(es_answer *answer, int32_t token, bool *flush)
+static es_slice show(es_text *text, int32_t token)
 {
-    es_text *text = answer->text;
-    const es_generate_options *options = answer->options;
-    es_generation *result = answer->result;
-    *flush = true;
+    es_answer *answer = &text->answer;
+    const es_generate_options *options = &answer->options;
+    es_slice shown = {text->shown, 0};
     if (text->codec.record && es_text_ends(&text->codec, token)) {
-        result->finish = ES_FINISH_END;
-        return true;
+        finish(answer, ES_FINISH_END, true);
+        return shown;
     }
-    *flush = false;
-    if (text->codec.record && !hand_out(answer, es_text_stream_push(&text->stream, token))) return true;
-    if (text->stream.stopped) {
-        result->finish = ES_FINISH_STOP;
-        return true;
-    }
-    *flush = true;
-    if (options->max_tokens && result->generated_tokens >= options->max_tokens) {
-        result->finish = ES_FINISH_LENGTH;
-        return true;
-    }
-    result->finish = ES_FINISH_CONTEXT;
-    return text->cache.count >= text->cache.context && !options->roll;
+    if (text->codec.record) shown = es_text_stream_push(&text->stream, token);
+    if (text->stream.stopped) finish(answer, ES_FINISH_STOP, false);
+    else if (options->max_tokens && answer->result.generated_tokens >= options->max_tokens)
+        finish(answer, ES_FINISH_LENGTH, true);
+    else if (text->cache.count >= text->cache.context && !options->roll) finish(answer, ES_FINISH_CONTEXT, true);
+    return shown;
 }
 
-static es_status finish(es_answer *answer)
+/* Text that was held back, and whether there was room for all that was asked for. */
+static es_status flush(es_text *text, es_slice *shown)
 {
-    es_text *text = answer->text;
-    es_generation *result = answer->result;
-    if (text->codec.record && !hand_out(answer, es_text_stream_finish(&text->stream))) return ES_OK;
-    if (text->stream.stopped) result->finish = ES_FINISH_STOP;
-    if (result->finish != ES_FINISH_CONTEXT || !answer->options->max_tokens) return ES_OK;
+    es_answer *answer = &text->answer;
+    if (text->codec.record) *shown = es_text_stream_finish(&text->stream);
+    if (text->stream.stopped) answer->result.finish = ES_FINISH_STOP;
+    if (answer->result.finish != ES_FINISH_CONTEXT || !answer->options.max_tokens) return ES_OK;
     es_format_error(&text->error, "the context of %u tokens is full after %u of %u tokens",
-                    (unsigned)text->cache.context, (unsigned)result->generated_tokens,
-                    (unsigned)answer->options->max_tokens);
+                    (unsigned)text->cache.context, (unsigned)answer->result.generated_tokens,
+                    (unsigned)answer->options.max_tokens);
     return ES_CONTEXT_FULL;
 }
 
-/* The prompt lies in text->prompt. */
-static es_status answer_prompt(es_answer *answer, size_t count)
+static es_status read_chunk(es_text *text)
 {
-    es_text *text = answer->text;
-    es_generation *result = answer->result;
-    size_t kept = es_token_cache_go_back(&text->cache, text->prompt, count);
-    result->reused_tokens = (uint32_t)kept;
-    es_status status = es_text_append(text, text->prompt + kept, count - kept, &answer->logits);
-    while (!status) {
-        int32_t token;
-        bool flush;
-        status = choose(answer, &token);
-        if (status) break;
-        if (ends(answer, token, &flush)) return flush ? finish(answer) : ES_OK;
-        if (text->cache.count >= text->cache.context) status = roll(answer, token);
-        else status = es_text_append(text, &token, 1, &answer->logits);
-    }
-    result->finish = ES_FINISH_CANCELLED;
+    es_answer *answer = &text->answer;
+    size_t count = answer->end - answer->next;
+    if (count > text->cache.chunk) count = text->cache.chunk;
+    es_status status = es_text_append(text, text->prompt + answer->next, count, &answer->logits);
+    if (!status) answer->next += count;
     return status;
+}
+
+static es_status read_and_choose(es_text *text, es_slice *shown)
+{
+    es_answer *answer = &text->answer;
+    int32_t token;
+    es_status status = read_chunk(text);
+    if (status || answer->next < answer->end) return status;
+    status = choose(text, &token);
+    if (status) return status;
+    *shown = show(text, token);
+    if (!answer->ended) read_next(text, token);
+    return ES_OK;
+}
+
+es_status es_answer_step(es_text *text, es_slice *shown, bool *done)
+{
+    es_answer *answer = &text->answer;
+    *shown = (es_slice){text->shown, 0};
+    *done = true;
+    if (answer->ended) return flush(text, shown);
+    es_status status = read_and_choose(text, shown);
+    if (status) answer->result.finish = ES_FINISH_CANCELLED;
+    else *done = answer->ended && !answer->flush;
+    return status;
+}
+
+/* ---- Beginning ----------------------------------------------------------------------------------------------------- */
+
+static es_status check_sampling(es_text *text, const es_sampling *sampling)
+{
+    if (es_sampling_valid(sampling)) return ES_OK;
+    es_format_error(&text->error, "temperature %g, top_p %g, min_p %g, repetition penalty %g",
+                    (double)sampling->temperature, (double)sampling->top_p, (double)sampling->min_p,
+                    (double)sampling->repetition_penalty);
+    return ES_SAMPLING_RANGE;
 }
 
 /* Check and complete the prompt in text->prompt: count tokens, of which the context may hold only the first. */
@@ -151,69 +157,50 @@ static es_status complete_prompt(es_text *text, size_t *count)
     return ES_PROMPT_TOO_LONG;
 }
 
-static es_status generate(es_answer *answer, size_t count)
+/* The prompt lies in text->prompt. */
+static es_status start(es_text *text, size_t count)
 {
-    es_text *text = answer->text;
-    const es_generate_options *options = answer->options;
-    es_status status = check_options(text, options, answer->piece);
+    es_answer *answer = &text->answer;
+    es_status status = check_sampling(text, &answer->options.sampling);
     if (!status) status = complete_prompt(text, &count);
     if (status) return status;
     es_text_stream_start(&text->stream, &text->codec, text->shown, text->prompt[count - 1]);
-    status = es_text_stream_stops(&text->stream, options->stops, options->stop_count);
+    status = es_text_stream_stops(&text->stream, answer->options.stops, answer->options.stop_count);
     if (status) {
         es_format_error(&text->error, "up to %d stop texts, of 1 to %d bytes of UTF-8", ES_MOST_STOPS, ES_LONGEST_STOP);
         return status;
     }
-    answer->result->prompt_tokens = (uint32_t)count;
-    answer->random = es_pcg32_start(options->sampling.seed);
-    return answer_prompt(answer, count);
-}
-
-static es_status start(es_answer *answer, es_text *text, const es_generate_options **options,
-                       es_generate_options *defaults, es_generation *unused)
-{
-    if (!es_text_enter(text)) return ES_SESSION_BUSY;
-    answer->start = es_nanoseconds();
-    if (!answer->result) answer->result = unused;
-    memset(answer->result, 0, sizeof *answer->result);
-    *defaults = (es_generate_options){.sampling = es_text_sampling(text)};
-    if (!*options) *options = defaults;
-    answer->options = *options;
-    atomic_store(&text->session->cancelled, 0); /* meant for a run that has ended */
+    answer->random = es_pcg32_start(answer->options.sampling.seed);
+    read_behind_kept(text, count);
+    answer->result.prompt_tokens = (uint32_t)count;
+    answer->result.reused_tokens = (uint32_t)answer->next;
     return ES_OK;
 }
 
-es_status es_text_generate(es_text *text, const char *prompt, size_t length, const es_generate_options *options,
-                           es_piece piece, void *context, es_generation *generation)
+static void clear(es_text *text, const es_generate_options *options)
 {
-    if (!text || (!prompt && length)) return ES_ARGUMENT_NULL;
-    es_generate_options defaults;
-    es_generation unused;
-    es_answer answer = {.text = text, .piece = piece, .context = context, .result = generation};
-    es_status status = start(&answer, text, &options, &defaults, &unused);
-    if (status) return status;
-    es_token_list list = {text->prompt, text->cache.context, 0};
-    if (text->codec.record) {
-        status = es_text_encode_bytes(&text->codec, (es_slice){(const uint8_t *)prompt, length}, &list, &text->error);
-    } else {
-        es_format_error(&text->error, "the file holds no tokenizer");
-        status = ES_TOKENIZER_MISSING;
-    }
-    if (!status) status = generate(&answer, list.count);
-    return es_text_leave(text, status);
+    text->answer = (es_answer){.start = es_nanoseconds()};
+    text->answer.options = options ? *options : (es_generate_options){.sampling = es_text_sampling(text)};
+    atomic_store(&text->session->cancelled, 0); /* meant for a run that has ended */
 }
 
-es_status es_text_generate_tokens(es_text *text, const int32_t *prompt, size_t count,
-                                  const es_generate_options *options, es_piece piece, void *context,
-                                  es_generation *generation)
+es_status es_answer_start(es_text *text, const char *prompt, size_t length, const es_generate_options *options)
 {
-    if (!text || (!prompt && count)) return ES_ARGUMENT_NULL;
-    es_generate_options defaults;
-    es_generation unused;
-    es_answer answer = {.text = text, .piece = piece, .context = context, .result = generation};
-    es_status status = start(&answer, text, &options, &defaults, &unused);
-    if (status) return status;
+    clear(text, options);
+    es_token_list list = {text->prompt, text->cache.context, 0};
+    if (!text->codec.record) {
+        es_format_error(&text->error, "the file holds no tokenizer");
+        return ES_TOKENIZER_MISSING;
+    }
+    es_status status =
+        es_text_encode_bytes(&text->codec, (es_slice){(const uint8_t *)prompt, length}, &list, &text->error);
+    return status ? status : start(text, list.count);
+}
+
+es_status es_answer_start_tokens(es_text *text, const int32_t *prompt, size_t count, const es_generate_options *options)
+{
+    clear(text, options);
     size_t kept = count < text->cache.context ? count : text->cache.context;
     if (kept) memcpy(text->prompt, prompt, kept * sizeof *prompt);
-    return es_text_leave(text, generate(&answer, count));
+    return start(text, count);
 }

@@ -92,6 +92,8 @@ void *es_take_copy(es_reader *reader, uint64_t count, size_t size);
 /* A copy of some bytes, aligned to 16; in the first pass the bytes themselves, at any address. */
 const uint8_t *es_keep(es_reader *reader, es_bytes bytes);
 
+/* Check the first 64 bytes alone: sets reader->file_length. container.c */
+bool es_read_header(es_reader *reader);
 /* Check the shell up to the sections, and from the blobs on; the latter fill reader->blobs. container.c */
 bool es_read_sections(es_reader *reader);
 bool es_read_blobs(es_reader *reader);

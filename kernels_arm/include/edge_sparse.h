@@ -114,6 +114,16 @@ ES_API es_status es_model_open_detached(const void *head, size_t head_length, co
                                         es_error *error);
 ES_API void es_model_close(es_model *model);
 
+/* What a file needs, known from its beginning: while it is downloaded. */
+typedef struct es_expectation {
+    uint64_t file_bytes;
+    uint64_t head_bytes;    /* how much of the file must be there to know more; all is known when it is */
+    uint64_t session_bytes; /* of arena and state of the largest plan, 0 while unknown; kernels need some more */
+} es_expectation;
+
+/* Checks as far as the bytes go, first the header's 64; then at most the sections, nothing of the blobs. */
+ES_API es_status es_model_expect(const void *head, size_t length, es_expectation *expectation, es_error *error);
+
 /* Plans by number; NULL beyond the last. */
 ES_API const char *es_model_plan_name(const es_model *model, uint32_t plan);
 /* Labels by number; NULL beyond the last. */
@@ -282,6 +292,17 @@ ES_API es_status es_text_generate(es_text *text, const char *prompt, size_t leng
 ES_API es_status es_text_generate_tokens(es_text *text, const int32_t *prompt, size_t count,
                                          const es_generate_options *options, es_piece piece, void *context,
                                          es_generation *generation);
+
+/* The same in steps, for callers with an event loop. Between begin and end other calls on text give ES_SESSION_BUSY,
+ * and stop texts stay as they are. next reads at most one chunk of the prompt or adds one token, and gives the text that
+ * became certain, often none; it lives until the next call. After *done nothing more comes; a status other than ES_OK
+ * sets it too, and text that comes with ES_CONTEXT_FULL counts. end may come at any time: before *done, the finish is
+ * ES_FINISH_CANCELLED. next and end without begin give ES_GENERATION_ABSENT. */
+ES_API es_status es_text_begin(es_text *text, const char *prompt, size_t length, const es_generate_options *options);
+ES_API es_status es_text_begin_tokens(es_text *text, const int32_t *prompt, size_t count,
+                                      const es_generate_options *options);
+ES_API es_status es_text_next(es_text *text, const char **utf8, size_t *length, int *done);
+ES_API es_status es_text_end(es_text *text, es_generation *generation);
 
 /* Share of stored keys that delta attention need not look at, 0 to 1, for what the caches hold now; 0 for exact. */
 ES_API double es_text_skipped(const es_text *text);

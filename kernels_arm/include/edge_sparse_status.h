@@ -135,7 +135,8 @@
     X(ATTENTION_ABSENT, "load a converted language model")                              \
     X(SAMPLING_RANGE, "see es_sampling for the ranges")                                 \
     X(STOP_TEXT, "pass stop texts that are UTF-8 and not empty")                        \
-    X(LOGITS_NOT_FINITE, "check the model: its weights may have overflowed")
+    X(LOGITS_NOT_FINITE, "check the model: its weights may have overflowed")            \
+    X(GENERATION_ABSENT, "call es_text_begin first")
 
 typedef enum es_status {
 #define ES_STATUS_NUMBER(name, hint) ES_##name,
