@@ -1,0 +1,157 @@
+// Runs a session on the thread that it is called on, with breaks for the thread's other work.
+import { findCached, keepInCache } from "./cache.js";
+import { deleteCachedModel } from "./cache.js";
+import { Engine } from "./engine.js";
+import { aborted, disposed, EdgeSparseError } from "./errors.js";
+import { receive } from "./loading.js";
+import type { LoadRules, Progress } from "./loading.js";
+import type { Calls, CallName, Loaded, LoadOptions, Runner } from "./runner.js";
+import { openAddress } from "./sources.js";
+import type { ByteStream } from "./sources.js";
+import type { AttentionOptions, GenerateOptions, GenerationResult, ModelInfo } from "./types.js";
+
+/** Milliseconds without a break: shorter than a frame, long against what a break costs. */
+const LONGEST_STRETCH = 8;
+
+/** Let the thread handle what waits: timers would be throttled to 4 ms and, in hidden pages, to a second. */
+function takeBreak(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}
+
+export class LocalRunner implements Runner {
+  #engine: Engine | undefined;
+  #disposed = false;
+
+  async load(
+    source: URL | ByteStream,
+    module: Promise<WebAssembly.Module>,
+    options: LoadOptions,
+    onProgress: (progress: Progress) => void,
+    signal?: AbortSignal,
+  ): Promise<Loaded> {
+    const rules: LoadRules = { ...options, onProgress, ...(signal ? { signal } : {}) };
+    const { engine, cached, bytes } =
+      source instanceof URL
+        ? await this.#loadAddress(source, module, options, rules)
+        : { ...(await this.#loadStream(source, module, options, rules)), cached: false };
+    if (this.#disposed) engine.dispose();
+    this.#check();
+    const info = engine.start(options);
+    this.#engine = engine;
+    onProgress({ stage: "ready", loaded: bytes, total: bytes });
+    return { info, cached };
+  }
+
+  async #loadStream(
+    source: ByteStream | Promise<ByteStream>,
+    module: Promise<WebAssembly.Module>,
+    options: LoadOptions,
+    rules: LoadRules,
+  ): Promise<{ engine: Engine; bytes: number }> {
+    const [opened, compiled] = await Promise.all([source, module]);
+    const engine = await Engine.create(compiled, { maximumBytes: roomFor(options.memoryLimit) });
+    try {
+      const bytes = await receive(engine, opened, rules);
+      rules.onProgress({ stage: "open", loaded: bytes, total: bytes });
+      await takeBreak();
+      if (rules.signal?.aborted) throw aborted();
+      this.#check();
+      engine.open();
+      return { engine, bytes };
+    } catch (error) {
+      engine.dispose();
+      throw error;
+    }
+  }
+
+  async #loadAddress(address: URL, module: Promise<WebAssembly.Module>, options: LoadOptions, rules: LoadRules) {
+    const kept = options.cache ? await findCached(address.href) : undefined;
+    if (kept?.body) {
+      try {
+        const source: ByteStream = { stream: kept.body, name: `the kept copy of ${address.href}` };
+        return { ...(await this.#loadStream(source, module, options, rules)), cached: true };
+      } catch (error) {
+        // What was kept is broken or not what was asked for: the network has the last word.
+        if (!(error instanceof EdgeSparseError) || !spoiled(error)) throw error;
+        await deleteCachedModel(address);
+      }
+    }
+    const loaded = await this.#loadStream(openAddress(address, rules.signal), module, options, rules);
+    const slice = (from: number, to: number) => loaded.engine.fileBytes(from, to);
+    const cached = options.cache && (await keepInCache(address.href, loaded.bytes, slice));
+    if (rules.signal?.aborted) throw aborted();
+    return { ...loaded, cached };
+  }
+
+  #check(): void {
+    if (this.#disposed) throw disposed();
+  }
+
+  #ready(): Engine {
+    this.#check();
+    if (!this.#engine) throw new EdgeSparseError("SESSION_BUSY", "the session is not loaded yet", "wait for Session.create");
+    return this.#engine;
+  }
+
+  call<Name extends CallName>(name: Name, ...given: Parameters<Calls[Name]>): Promise<ReturnType<Calls[Name]>> {
+    return new Promise((resolve) => {
+      const engine = this.#ready();
+      const calls: Calls = {
+        info: () => engine.info(),
+        run: (inputs) => engine.run(inputs),
+        classify: (pixels, top) => engine.classify(pixels, top),
+        encode: (text) => engine.encode(text),
+        decode: (tokens) => engine.decode(tokens),
+        read: (tokens) => engine.read(tokens),
+        rewind: (tokens) => engine.rewind(tokens),
+        setAttention: (options: AttentionOptions): ModelInfo => engine.start(options),
+        reset: () => engine.reset(),
+        profile: () => engine.profile(),
+        setProfiling: (on) => engine.setProfiling(on),
+      };
+      const wanted = calls[name] as (...values: Parameters<Calls[Name]>) => ReturnType<Calls[Name]>;
+      resolve(wanted(...given));
+    });
+  }
+
+  async generate(
+    prompt: string | Int32Array,
+    options: GenerateOptions,
+    onPiece: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<GenerationResult> {
+    this.#ready().generateBegin(prompt, options);
+    let stretch = performance.now();
+    for (;;) {
+      if (signal.aborted) return this.#ready().generateEnd();
+      const { text, done, result } = this.#ready().generateNext();
+      if (text) onPiece(text);
+      if (done && result) return result;
+      if (performance.now() - stretch < LONGEST_STRETCH) continue;
+      await takeBreak();
+      stretch = performance.now();
+    }
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#engine?.dispose();
+    this.#engine = undefined;
+  }
+}
+
+/** Tables of kernels and the tokenizer come on top of what the file predicts. */
+function roomFor(memoryLimit: number): number {
+  return memoryLimit + (32 << 20);
+}
+
+function spoiled(error: EdgeSparseError): boolean {
+  return error.code !== "ABORTED" && error.code !== "MEMORY_EXHAUSTED" && error.code !== "SESSION_DISPOSED";
+}
