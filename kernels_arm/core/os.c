@@ -157,6 +157,16 @@ es_status es_map_fd(int fd, uint64_t offset, uint64_t length, es_map *map)
 void es_unmap(es_map *map) { memset(map, 0, sizeof *map); }
 #endif
 
+#if defined(__wasm__)
+/* Milliseconds from any start: the one thing that the page is asked for. */
+__attribute__((import_module("edge_sparse"), import_name("now"))) double es_page_now(void);
+#endif
+
+#if defined(__wasm__)
+/* Milliseconds since any moment: the one thing that a module asks of its page. */
+__attribute__((import_module("edge_sparse"), import_name("now"))) double now(void);
+#endif
+
 uint64_t es_nanoseconds(void)
 {
 #if defined(ES_WINDOWS)
@@ -167,7 +177,7 @@ uint64_t es_nanoseconds(void)
     uint64_t rest = (uint64_t)(ticks.QuadPart % frequency.QuadPart);
     return whole * 1000000000u + rest * 1000000000u / (uint64_t)frequency.QuadPart;
 #elif defined(__wasm__)
-    return 0;
+    return (uint64_t)(es_page_now() * 1e6);
 #else
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

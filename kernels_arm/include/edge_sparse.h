@@ -26,8 +26,6 @@
 
 #if defined(_WIN32) && defined(ES_BUILD_SHARED)
 #define ES_API __declspec(dllexport)
-#elif defined(__wasm__)
-#define ES_API __attribute__((visibility("default"), used))
 #else
 #define ES_API __attribute__((visibility("default")))
 #endif
