@@ -11,7 +11,7 @@
 #include "use_text.h"
 
 /* Arrays, arena and state of a model that is run; time grows with them. */
-enum { LARGEST_SESSION = 1 << 20, LARGEST_PORTS = 32, GUARD = 0x5A };
+enum { LARGEST_SESSION = 1 << 20, LARGEST_PORTS = 32, HEADER_BYTES = 64, GUARD = 0x5A };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -122,6 +122,23 @@ static void run_plans(const es_model *model, uint32_t seed)
     }
 }
 
+/* What a download may know, asked with exactly the bytes that are there. */
+static es_status expect(const uint8_t *data, size_t size, uint64_t *file_bytes)
+{
+    size_t length = size < HEADER_BYTES ? size : HEADER_BYTES;
+    for (;;) {
+        es_expectation found;
+        uint8_t *head = malloc(length ? length : 1);
+        if (!head) abort();
+        memcpy(head, data, length);
+        es_status status = es_model_expect(head, length, &found, NULL);
+        free(head);
+        *file_bytes = found.file_bytes;
+        if (status || found.head_bytes <= length || found.head_bytes > size) return status;
+        length = (size_t)found.head_bytes;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint32_t seed = es_crc32_tables(0, data, size);
@@ -139,6 +156,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     es_status status = es_model_open_memory(copy + shift, size, &options, &model, &error);
     if (!status != (model != NULL)) stop("status and model disagree");
     if (status && !error.message[0] && status != ES_MEMORY_EXHAUSTED) stop("an error without words");
+    uint64_t file_bytes = 0;
+    es_status expected = expect(copy + shift, size, &file_bytes);
+    if (model && (expected || file_bytes != size)) stop("a model opens although its beginning is wrong");
     if (model) {
         use_tokenizer(model, seed >> 3);
         use_image(model, seed >> 3);

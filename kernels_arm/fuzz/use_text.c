@@ -15,6 +15,26 @@ static int read_piece(void *context, const char *utf8, size_t length)
     return *sum % 61 == 60;
 }
 
+/* The same text in steps; sometimes it ends early, or the session is reset meanwhile. */
+static void generate_in_steps(es_text *text, const char *prompt, const es_generate_options *options, uint32_t seed)
+{
+    uint32_t sum = 0;
+    es_generation generation;
+    const char *shown;
+    size_t length;
+    int done = 0;
+    if (es_text_begin(text, prompt, strlen(prompt), options)) return;
+    for (uint32_t step = 0; !done && step < 64; step++) {
+        es_status status = es_text_next(text, &shown, &length, &done);
+        if (status && !done) __builtin_trap();
+        if (es_text_begin(text, prompt, strlen(prompt), options) != ES_SESSION_BUSY) __builtin_trap();
+        if (read_piece(&sum, shown, length)) break;
+        if (step == 2 && seed & 1) es_session_reset(es_text_session(text));
+    }
+    if (es_text_end(text, &generation)) __builtin_trap();
+    if (es_text_end(text, &generation) != ES_GENERATION_ABSENT) __builtin_trap();
+}
+
 static void use(es_text *text, uint32_t seed)
 {
     static const char *const prompts[] = {"",        "ab",         "a b\nc", "e\xCC\x81t\xC3\xA9 \xF0\x9F\x99\x82",
@@ -34,6 +54,7 @@ static void use(es_text *text, uint32_t seed)
     es_generation generation;
     es_text_generate(text, prompt, strlen(prompt), &options, read_piece, &sum, &generation);
     es_text_rewind(text, seed >> 6 & 3);
+    if (seed >> 7 & 1) generate_in_steps(text, prompt, &options, seed >> 8);
     es_text_generate(text, prompt, strlen(prompt), &options, read_piece, &sum, &generation);
 }
 
