@@ -93,7 +93,8 @@ export interface AttentionOptions {
   window?: number;
   /** Of delta attention: first tokens that stay exact. */
   sinks?: number;
-  cache?: "float32" | "float16" | "int8";
+  /** How keys and values are stored; default int8 for exact attention, float16 for delta. */
+  kvCache?: "float32" | "float16" | "int8";
   /** Tokens that fit; default: as many as the file says. */
   context?: number;
 }
