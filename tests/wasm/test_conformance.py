@@ -39,12 +39,12 @@ PROMPTS = (
     [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8],
 )
 MODES = {
-    "float32": (ExactAttention(DType.F32), {"cache": "float32"}),
-    "float16": (ExactAttention(DType.F16), {"cache": "float16"}),
-    "int8": (ExactAttention(DType.S8), {"cache": "int8"}),
+    "float32": (ExactAttention(DType.F32), {"kvCache": "float32"}),
+    "float16": (ExactAttention(DType.F16), {"kvCache": "float16"}),
+    "int8": (ExactAttention(DType.S8), {"kvCache": "int8"}),
     "delta": (
         DeltaAttention(0.25, 0.125, 2, DType.F32),
-        {"attention": "delta", "theta": 0.25, "window": 0.125, "sinks": 2, "cache": "float32"},
+        {"attention": "delta", "theta": 0.25, "window": 0.125, "sinks": 2, "kvCache": "float32"},
     ),
 }
 

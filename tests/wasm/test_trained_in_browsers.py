@@ -97,7 +97,7 @@ def stories(data, tmp_path_factory):
 @pytest.mark.parametrize("place", ["node-simd", "node-scalar", "chromium-simd", "chromium-relaxed"])
 def test_stories_are_those_of_python_in_browsers(place, stories, data, replay_in):
     cases, expected = [], []
-    for names, options in (({"cache": "f32"}, {"cache": "float32"}), ({}, {}), ({"attention": "delta"},) * 2):
+    for names, options in (({"cache": "f32"}, {"kvCache": "float32"}), ({}, {}), ({"attention": "delta"},) * 2):
         cases.append({"file": packed_file(stories.read_bytes()), "attention": options, "prompts": STORIES})
         expected += python_texts(es.llm.load(stories, **names), STORIES)
     greedy = json.loads((data / "reference.json").read_text())["stories260K_greedy_from_BOS_200_tokens"]
@@ -113,7 +113,7 @@ def test_verses_are_those_of_python(place, shakespeare, replay_in):
     path = shakespeare("f32")
     cases, expected = [], []
     for attention, (python_cache, cache) in ATTENTION.items():
-        options = {"attention": attention, "cache": cache}
+        options = {"attention": attention, "kvCache": cache}
         cases.append({"file": packed_file(path.read_bytes()), "attention": options, "prompts": VERSES})
         expected += python_texts(es.llm.load(path, attention=attention, cache=python_cache), VERSES)
     found = replay_in(place, "replayTexts", cases)
