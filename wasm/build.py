@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent
 CORE = ROOT.parent / "kernels_arm"
+#: Kept in the repository, so that the package's sources are whole.
+STATUS_CODES = ROOT / "js" / "src" / "status.ts"
 TARGET = "wasm32-wasi"
 #: All in the first browsers that had SIMD128, except bulk memory: engines call out of line for its small copies.
 CPU = "generic+sign_ext+nontrapping_fptoint"
@@ -72,6 +75,14 @@ def build(variant: str, output: Path) -> Path:
     return result
 
 
+def status_codes() -> str:
+    """Return the TypeScript that lists the names of all statuses."""
+    text = (CORE / "include" / "edge_sparse_status.h").read_text()
+    names = re.findall(r"^    X\(([A-Z0-9_]+),", text, re.MULTILINE)
+    lines = "\n".join(f'  | "{name}"' for name in names)
+    return f"// Made by wasm/build.py from edge_sparse_status.h.\nexport type StatusCode =\n{lines};\n"
+
+
 def main() -> int:
     """Build from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,6 +91,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if importlib.util.find_spec("ziglang") is None:
         parser.error("zig compiles for WebAssembly: pip install ziglang")
+    STATUS_CODES.write_text(status_codes())
     for variant in arguments.variant or MODULES:
         try:
             print(build(variant, arguments.output))

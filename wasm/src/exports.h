@@ -15,6 +15,9 @@ typedef struct web_reply {
     es_error error;
 } web_reply;
 
+typedef struct web_memory web_memory;
+const es_model_options *web_options_of(const web_memory *memory);
+
 static inline double web_address(const void *place) { return (double)(uintptr_t)place; }
 
 #endif

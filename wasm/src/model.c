@@ -11,10 +11,10 @@ es_status ES_EXPORT(model_expect)(const void *head, size_t length, web_reply *re
     return status;
 }
 
-es_status ES_EXPORT(model_open)(const void *data, size_t length, web_reply *reply)
+es_status ES_EXPORT(model_open)(web_memory *memory, const void *data, size_t length, web_reply *reply)
 {
     es_model *model;
-    es_status status = es_model_open_memory(data, length, NULL, &model, &reply->error);
+    es_status status = es_model_open_memory(data, length, web_options_of(memory), &model, &reply->error);
     reply->numbers[0] = web_address(model);
     return status;
 }
