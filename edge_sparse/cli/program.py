@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from edge_sparse.cli import bench, chat, convert, devices, generate, inspect, perplexity, run, validate
+from edge_sparse.cli import bench, chat, convert, demo, devices, generate, inspect, perplexity, run, validate
 from edge_sparse.cli.console import Console, silence_stdout
 from edge_sparse.errors import EdgeSparseError, InputError, OutputFileError
 
@@ -26,6 +26,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     chat,
     perplexity,
     bench,
+    demo,
     devices,
 )
 
