@@ -46,9 +46,10 @@ def packed_file(data):
     return base64.b64encode(data).decode()
 
 
-def packed_array(array, shape):
-    """Return an array as replay.mjs takes it, with the shape that its port has."""
-    return {"data": packed_file(np.ascontiguousarray(array).tobytes()), "shape": list(shape), "dtype": array.dtype.name}
+def packed_array(array):
+    """Return an array as replay.mjs takes it."""
+    data = packed_file(np.ascontiguousarray(array).tobytes())
+    return {"data": data, "shape": array.shape, "dtype": array.dtype.name}
 
 
 def array_of(packed):
