@@ -2,7 +2,7 @@
 #include "footprint.h"
 #include "reader.h"
 
-enum { LARGEST_SECTION_COUNT = 64, AT_SECTION_COUNT = 24, AT_STATE_BYTES = 0 };
+enum { LARGEST_SECTION_COUNT = 64, AT_SECTION_COUNT = 24 };
 
 /* One past the last byte of the sections; the directory is checked later, so its numbers may be anything. */
 static uint64_t sections_end(const uint8_t *head, uint32_t count)
@@ -17,18 +17,20 @@ static uint64_t sections_end(const uint8_t *head, uint32_t count)
     return end;
 }
 
-/* Arena and state of a plan with the largest arena. */
-static uint64_t plan_bytes(const es_reader *reader)
+/* Arena and state of the plan with the largest arena. */
+static bool read_session_bytes(es_reader *reader, uint64_t *bytes)
 {
     uint8_t record[ES_LARGEST_RECORD];
-    uint64_t most = 0;
+    uint64_t state, most = 0;
+    if (!es_read_state_bytes(reader, &state)) return false;
     for (uint32_t plan = 0; plan < reader->sections[ES_SECTION_PLANS].count; plan++) {
         es_load_record(reader, ES_SECTION_PLANS, plan, record);
         uint64_t arena = es_load_u64(record + ES_AT_PLAN_ARENA_BYTES);
-        if (arena > most) most = arena;
+        /* Larger ones are refused with the plan's name when all is there. */
+        if (arena <= ES_ARENA_LIMIT && arena > most) most = arena;
     }
-    es_load_record(reader, ES_SECTION_MODEL, 0, record);
-    return es_huge_sum(most, es_load_u64(record + AT_STATE_BYTES));
+    *bytes = es_huge_sum(most, state);
+    return true;
 }
 
 es_status es_model_expect(const void *head, size_t length, es_expectation *expectation, es_error *error)
@@ -49,7 +51,6 @@ es_status es_model_expect(const void *head, size_t length, es_expectation *expec
     if (end > expectation->file_bytes) end = expectation->file_bytes; /* refused below, when all is there */
     expectation->head_bytes = end;
     if (end > length) return ES_OK;
-    if (!es_read_sections(&reader)) return reader.status;
-    expectation->session_bytes = plan_bytes(&reader);
+    if (!es_read_sections(&reader) || !read_session_bytes(&reader, &expectation->session_bytes)) return reader.status;
     return ES_OK;
 }

@@ -96,15 +96,14 @@ static void take_records(es_reader *reader)
     reader->ports = ports;
 }
 
-static bool read_state_bytes(es_reader *reader)
+bool es_read_state_bytes(es_reader *reader, uint64_t *bytes)
 {
     uint8_t record[ES_LARGEST_RECORD];
     if (!es_check_reserved(reader, ES_SECTION_MODEL, 8, 24)) return false;
     es_load_record(reader, ES_SECTION_MODEL, 0, record);
-    uint64_t bytes = es_load_u64(record);
-    if (bytes > ES_ARENA_LIMIT || bytes % ES_PART_ALIGNMENT)
-        return es_refuse(reader, ES_MODEL_STATE, "a state of %llu bytes", (unsigned long long)bytes);
-    reader->model->state_bytes = bytes;
+    *bytes = es_load_u64(record);
+    if (*bytes > ES_ARENA_LIMIT || *bytes % ES_PART_ALIGNMENT)
+        return es_refuse(reader, ES_MODEL_STATE, "a state of %llu bytes", (unsigned long long)*bytes);
     return true;
 }
 
@@ -116,7 +115,7 @@ static bool read_pass(es_reader *reader)
     reader->strings.count = 0;
     reader->strings.named = 0;
     reader->strings.pool_used = 1;
-    return read_state_bytes(reader) && es_read_tensors(reader) && es_read_matrices(reader) &&
+    return es_read_state_bytes(reader, &reader->model->state_bytes) && es_read_tensors(reader) && es_read_matrices(reader) &&
            es_read_plans(reader) && es_check_plans(reader) && es_read_labels(reader) && es_read_image(reader) &&
            es_read_tokenizer(reader) && es_check_metadata(reader) && es_check_blobs_used(reader);
 }

@@ -113,6 +113,8 @@ bool es_find_string(es_reader *reader, const uint8_t *place, const char **text);
 void es_sort(uint32_t *order, uint32_t *spare, uint32_t count, int (*compare)(const void *, uint32_t, uint32_t),
              const void *context);
 
+/* The record of section MODEL. reader.c */
+bool es_read_state_bytes(es_reader *reader, uint64_t *bytes);
 bool es_read_tensors(es_reader *reader);
 /* Matrices use the bands one behind the other: fills reader->first_band. matrix_places.c */
 bool es_chain_bands(es_reader *reader);
