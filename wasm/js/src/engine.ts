@@ -3,7 +3,7 @@ import { Core, zeroTerminated } from "./core.js";
 import { EdgeSparseError } from "./errors.js";
 import type { Address } from "./exports.js";
 import { Language } from "./language.js";
-import { checkInputs, dtypeOf, elementType } from "./tensors.js";
+import { checkInputs, dtypeOf, elementType, memoryShape } from "./tensors.js";
 import type {
   AttentionOptions, Classification, GenerateOptions, GenerationResult, ModelInfo, Pixels, Port, StepProfile, Tensor, TensorData,
 } from "./types.js";
@@ -31,6 +31,7 @@ export class Engine {
   #memory: Address;
   #file: Address = 0;
   #fileBytes = 0;
+  #written = 0;
   #headBytes = 0;
   #model: Address = 0;
   #session: Address = 0;
@@ -78,7 +79,11 @@ export class Engine {
   }
 
   write(offset: number, bytes: Uint8Array): void {
+    if (offset + bytes.length > this.#fileBytes) {
+      throw new EdgeSparseError("FILE_TRAILING", `more than the ${this.#fileBytes} bytes of the file`, "reserve what begin returns");
+    }
     this.#alive.bytes(this.#file + offset, bytes.length).set(bytes);
+    this.#written = Math.max(this.#written, offset + bytes.length);
   }
 
   /** A part of the file that was written; the view dies with the next call. */
@@ -98,7 +103,7 @@ export class Engine {
   /** Check the whole file; a session can be started afterwards. */
   open(): void {
     const core = this.#alive;
-    core.call((exports, reply) => exports.model_open(this.#memory, this.#file, this.#fileBytes, reply));
+    core.call((exports, reply) => exports.model_open(this.#memory, this.#file, this.#written, reply));
     this.#model = core.number(0);
     const string = (address: Address) => (address ? core.string(address) : undefined);
     this.#plans = names((plan) => string(core.exports.model_plan_name(this.#model, plan)));
@@ -199,11 +204,10 @@ export class Engine {
 
   #bind(number: number, port: Port, rows: number | undefined): Address {
     const core = this.#alive;
-    const lengths = port.symbolic && rows !== undefined ? [rows, ...port.shape.slice(1)] : port.shape;
     const element = elementType(port.dtype).bytes;
     const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, element);
     const place = this.#array(number, size(port.shape));
-    core.call((exports) => exports.session_bind(this.#session, number, place, size(lengths)), this.#words);
+    core.call((exports) => exports.session_bind(this.#session, number, place, size(memoryShape(port, rows))), this.#words);
     return place;
   }
 
@@ -225,7 +229,7 @@ export class Engine {
     const places = this.#outputs.map((port, number) => this.#bind(this.#inputs.length + number, port, rows));
     core.call((exports) => exports.session_run(this.#session), this.#words);
     const results = this.#outputs.map((port, number): [string, Tensor] => {
-      const shape = port.symbolic && rows !== undefined ? [rows, ...port.shape.slice(1)] : [...port.shape];
+      const shape = memoryShape(port, rows);
       const type = elementType(port.dtype);
       const length = shape.reduce((product, part) => product * part, type.bytes);
       const data = new type.array(core.bytes(places[number]!, length).slice().buffer);
