@@ -93,7 +93,8 @@ class Receiver {
     const expected = this.#engine.predict(this.loaded);
     if (!expected) return;
     this.#predicted = true;
-    checkMemory(this.total, expected.sessionBytes, this.#rules.memoryLimit);
+    // Where the whole file is there, its checks come first: they know why a number is too large.
+    if (this.loaded < this.total) checkMemory(this.total, expected.sessionBytes, this.#rules.memoryLimit);
   }
 
   finish(): void {
@@ -107,25 +108,34 @@ class Receiver {
   }
 }
 
+/** Refuse an opened file whose session would not fit. */
+export function checkSession(engine: Engine, fileBytes: number, limit: number): void {
+  checkMemory(fileBytes, engine.predict(fileBytes)?.sessionBytes ?? 0, limit);
+}
+
 /** Read the whole stream; the engine can open the file afterwards. Returns its length. */
 export async function receive(engine: Engine, source: ByteStream, rules: LoadRules): Promise<number> {
   const receiver = new Receiver(engine, source, rules);
   const reader = source.stream.getReader();
+  // It also stops the download; that a cancelled stream then fails says nothing new.
+  const stop = () => void reader.cancel().catch(() => undefined);
+  rules.signal?.addEventListener("abort", stop);
   try {
     for (;;) {
       const { done, value } = await read(reader, source, rules.signal);
+      if (rules.signal?.aborted) throw aborted();
       if (done) break;
       receiver.take(value);
       rules.onProgress({ stage: "download", loaded: receiver.loaded, total: receiver.total });
-      if (rules.signal?.aborted) throw aborted();
     }
     receiver.finish();
+    return receiver.total;
   } catch (error) {
-    // Without this the rest would be downloaded all the same; that it fails says nothing new.
-    void reader.cancel().catch(() => undefined);
+    stop();
     throw error;
+  } finally {
+    rules.signal?.removeEventListener("abort", stop);
   }
-  return receiver.total;
 }
 
 async function read(

@@ -1,29 +1,14 @@
 // Runs a session on the thread that it is called on, with breaks for the thread's other work.
-import { findCached, keepInCache } from "./cache.js";
-import { deleteCachedModel } from "./cache.js";
+import { Breaks } from "./breaks.js";
+import { deleteCachedModel, findCached, keepInCache } from "./cache.js";
 import { Engine } from "./engine.js";
 import { aborted, disposed, EdgeSparseError } from "./errors.js";
-import { receive } from "./loading.js";
+import { checkSession, receive } from "./loading.js";
 import type { LoadRules, Progress } from "./loading.js";
 import type { Calls, CallName, Loaded, LoadOptions, Runner } from "./runner.js";
 import { openAddress } from "./sources.js";
 import type { ByteStream } from "./sources.js";
 import type { AttentionOptions, GenerateOptions, GenerationResult, ModelInfo } from "./types.js";
-
-/** Milliseconds without a break: shorter than a frame, long against what a break costs. */
-const LONGEST_STRETCH = 8;
-
-/** Let the thread handle what waits: timers would be throttled to 4 ms and, in hidden pages, to a second. */
-function takeBreak(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(0);
-  });
-}
 
 export class LocalRunner implements Runner {
   #engine: Engine | undefined;
@@ -55,15 +40,18 @@ export class LocalRunner implements Runner {
     options: LoadOptions,
     rules: LoadRules,
   ): Promise<{ engine: Engine; bytes: number }> {
-    const [opened, compiled] = await Promise.all([source, module]);
+    const [opened, compiled] = await Promise.all([source, module]).catch((error: unknown) => {
+      dropped(source);
+      throw error;
+    });
     const engine = await Engine.create(compiled, { maximumBytes: roomFor(options.memoryLimit) });
     try {
       const bytes = await receive(engine, opened, rules);
       rules.onProgress({ stage: "open", loaded: bytes, total: bytes });
-      await takeBreak();
       if (rules.signal?.aborted) throw aborted();
       this.#check();
       engine.open();
+      checkSession(engine, bytes, options.memoryLimit);
       return { engine, bytes };
     } catch (error) {
       engine.dispose();
@@ -128,15 +116,17 @@ export class LocalRunner implements Runner {
     signal: AbortSignal,
   ): Promise<GenerationResult> {
     this.#ready().generateBegin(prompt, options);
-    let stretch = performance.now();
-    for (;;) {
-      if (signal.aborted) return this.#ready().generateEnd();
-      const { text, done, result } = this.#ready().generateNext();
-      if (text) onPiece(text);
-      if (done && result) return result;
-      if (performance.now() - stretch < LONGEST_STRETCH) continue;
-      await takeBreak();
-      stretch = performance.now();
+    const breaks = new Breaks();
+    try {
+      while (!signal.aborted) {
+        const { text, done, result } = this.#ready().generateNext();
+        if (text) onPiece(text);
+        if (done && result) return result;
+        await breaks.take();
+      }
+      return this.#ready().generateEnd();
+    } finally {
+      breaks.close();
     }
   }
 
@@ -145,6 +135,11 @@ export class LocalRunner implements Runner {
     this.#engine?.dispose();
     this.#engine = undefined;
   }
+}
+
+/** A download that nobody will read ends; if it failed by itself, that is not what went wrong first. */
+function dropped(source: ByteStream | Promise<ByteStream>): void {
+  Promise.resolve(source).then(({ stream }) => stream.cancel()).catch(() => undefined);
 }
 
 /** Tables of kernels and the tokenizer come on top of what the file predicts. */

@@ -24,6 +24,14 @@ function addressOf(variant: Variant): URL {
   throw new EdgeSparseError("OPTION_RANGE", `variant ${String(variant)} is unknown`, "ask for simd, relaxed or scalar");
 }
 
+function addressGiven(source: string | URL): URL {
+  try {
+    return new URL(source, globalThis.location?.href);
+  } catch (error) {
+    throw failed(`"${String(source)}" is no address`, "pass a URL, the bytes or a compiled module as option wasm", error);
+  }
+}
+
 function check(variant: Variant): void {
   const found = features();
   if (variant !== "scalar" && !found.simd) {
@@ -60,7 +68,7 @@ async function compileAddress(address: URL): Promise<WebAssembly.Module> {
 export async function moduleOf(variant: Variant, source?: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   if (source === undefined || !(source instanceof ArrayBuffer || ArrayBuffer.isView(source))) {
-    const address = source === undefined ? addressOf(variant) : new URL(source, globalThis.location?.href);
+    const address = source === undefined ? addressOf(variant) : addressGiven(source);
     check(variant);
     return compileAddress(address);
   }

@@ -1,5 +1,5 @@
 // One loaded model, as people use it.
-import { aborted, disposed, EdgeSparseError } from "./errors.js";
+import { aborted, disposed, EdgeSparseError, edgeSparseError } from "./errors.js";
 import { Generation } from "./generation.js";
 import { pixelsOf } from "./images.js";
 import type { Picture } from "./images.js";
@@ -58,7 +58,7 @@ function runnerOf(worker: SessionOptions["worker"]): Runner {
 
 /** A model that is loaded and ready; one call at a time runs, others wait for their turn. */
 export class Session {
-  /** What the file says of itself, and how much memory it takes. */
+  /** Whether the browser keeps the file, so that the next visit downloads nothing. */
   readonly cached: boolean;
   #info: ModelInfo;
   #runner: Runner;
@@ -83,14 +83,17 @@ export class Session {
     const from = addressOf(source) ?? openBytes(source as Exclude<ModelSource, string | URL>);
     const runner = runnerOf(worker);
     try {
-      const loading = runner.load(from, moduleOf(variant, wasm), given, onProgress, signal);
-      return new Session(runner, await loading);
+      const module = moduleOf(variant, wasm);
+      // Runners may await it late; without this, browsers would report an unhandled failure before.
+      module.catch(() => undefined);
+      return new Session(runner, await runner.load(from, module, given, onProgress, signal));
     } catch (error) {
       runner.dispose();
-      throw error;
+      throw edgeSparseError(error);
     }
   }
 
+  /** What the file says of itself, and how much memory it takes. */
   get info(): ModelInfo {
     return this.#info;
   }
@@ -172,9 +175,13 @@ export class Session {
 
   /** Begin when all earlier calls have ended. */
   #next<Value>(work: () => Promise<Value>): Promise<Value> {
-    const turn = this.#turn.then(() => {
+    const turn = this.#turn.then(async () => {
       if (this.#disposed) throw disposed();
-      return work();
+      try {
+        return await work();
+      } catch (error) {
+        throw edgeSparseError(error);
+      }
     });
     // A failed call does not keep the next one from running.
     this.#turn = turn.catch(() => undefined);

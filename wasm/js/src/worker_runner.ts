@@ -55,14 +55,20 @@ export class WorkerRunner implements Runner {
     );
     const sender = source instanceof URL ? undefined : new PieceSender(source, (request, transfer) => this.#post(request, transfer));
     const place = source instanceof URL ? { url: source.href, name: source.href } : { name: source.name, ...(source.length === undefined ? {} : { length: source.length }) };
-    return this.#ask<Loaded>(
+    const loading = this.#ask<Loaded>(
       (id) => ({ kind: "load", id, ...place, options }),
       (answer) => {
         if (answer.kind === "progress") onProgress(answer.progress);
         else if (answer.kind === "more") void sender?.send();
       },
-      signal,
-    ).finally(() => sender?.stop());
+    );
+    // The worker may be deep in the checks of a large file; nothing of it is wanted any more.
+    const abort = () => this.#fail(aborted());
+    signal?.addEventListener("abort", abort);
+    return loading.finally(() => {
+      signal?.removeEventListener("abort", abort);
+      sender?.stop();
+    });
   }
 
   call<Name extends CallName>(name: Name, ...given: Parameters<Calls[Name]>): Promise<ReturnType<Calls[Name]>> {
