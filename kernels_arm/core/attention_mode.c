@@ -27,7 +27,7 @@ es_status es_complete_attention(const es_text_options *given, es_text_options *o
         return fail(error, ES_ATTENTION_THETA, "theta is %g", (double)options->theta);
     if (!(options->window >= 0.0f && options->window <= 1.0f))
         return fail(error, ES_ATTENTION_WINDOW, "the window is %g of the prompt", (double)options->window);
-    if (options->sinks > LARGEST_SINKS) return fail(error, ES_ATTENTION_SINKS, "%.0f sinks", options->sinks);
+    if (options->sinks > LARGEST_SINKS) return fail(error, ES_ATTENTION_SINKS, "%g sinks", options->sinks);
     return ES_OK;
 }
 

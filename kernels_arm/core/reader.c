@@ -2,8 +2,8 @@
 #include "reader.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 
+#include "words.h"
 #include "written.h"
 
 enum { TAKE_ALIGNMENT = 16 };
@@ -181,10 +181,10 @@ es_status es_read_model(es_reader *reader, const es_model_options *options, es_m
     }
     if (options && options->log) {
         char line[96];
-        if (fits) snprintf(line, sizeof line, "model of %u tensors and %u matrices: %llu bytes besides its weights",
+        if (fits) es_words(line, sizeof line, "model of %u tensors and %u matrices: %llu bytes besides its weights",
                            (unsigned)(*model)->tensor_count, (unsigned)(*model)->matrix_count,
                            (unsigned long long)reader->records.size);
-        else snprintf(line, sizeof line, "model refused: %s", es_status_name(reader->status));
+        else es_words(line, sizeof line, "model refused: %s", es_status_name(reader->status));
         options->log(options->log_context, line);
     }
     return fits ? ES_OK : reader->status;

@@ -1,8 +1,8 @@
 /* Why a file is refused, in words: whole UTF-8 characters, and names that are not too long. */
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "reader.h"
+#include "words.h"
 
 enum { LARGEST_NAME = 80 };
 
@@ -21,12 +21,9 @@ static void describe(es_reader *reader, const char *prefix, const char *format, 
     if (!reader->error) return;
     char *message = reader->error->message;
     size_t size = sizeof reader->error->message;
-    int length = reader->name ? snprintf(message, size, "%.*s: ", LARGEST_NAME, reader->name) : 0;
-    if (length >= 0 && (size_t)length < size) {
-        int more = snprintf(message + length, size - (size_t)length, "%s", prefix);
-        length += more > 0 ? more : 0;
-    }
-    if (length >= 0 && (size_t)length < size) vsnprintf(message + length, size - (size_t)length, format, arguments);
+    size_t length = reader->name ? es_words(message, size, "%.*s: ", LARGEST_NAME, reader->name) : 0;
+    if (length < size) length += es_words(message + length, size - length, "%s", prefix);
+    if (length < size) es_words_of(message + length, size - length, format, arguments);
     trim(message, size);
 }
 
@@ -47,7 +44,7 @@ bool es_refuse_record(es_reader *reader, es_status status, const char *kind, uin
     size_t length = 0;
     while (length < LARGEST_NAME && name[length]) length++;
     while (name[length] && length && ((uint8_t)name[length] & 0xC0) == 0x80) length--;
-    snprintf(prefix, sizeof prefix, "%s %u (%.*s): ", kind, (unsigned)number, (int)length, name);
+    es_words(prefix, sizeof prefix, "%s %u (%.*s): ", kind, (unsigned)number, (int)length, name);
     va_list arguments;
     va_start(arguments, format);
     reader->status = status;
@@ -62,9 +59,9 @@ es_list_text es_list(const uint64_t *numbers, uint32_t count)
     size_t length = 1;
     for (uint32_t index = 0; index < count && length < sizeof list.text - 24; index++) {
         const char *separator = index ? ", " : "";
-        length += (size_t)snprintf(list.text + length, sizeof list.text - length, "%s%llu", separator,
-                                   (unsigned long long)numbers[index]);
+        length += es_words(list.text + length, sizeof list.text - length, "%s%llu", separator,
+                           (unsigned long long)numbers[index]);
     }
-    snprintf(list.text + length, sizeof list.text - length, ")");
+    es_words(list.text + length, sizeof list.text - length, ")");
     return list;
 }

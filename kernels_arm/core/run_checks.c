@@ -1,15 +1,15 @@
 /* What must hold of the arrays and numbers of a run before any kernel sees them; see backends/run_checks.py. */
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "session.h"
+#include "words.h"
 
 es_status es_session_fail(es_session *session, es_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(session->error, sizeof session->error, format, arguments);
+    es_words_of(session->error, sizeof session->error, format, arguments);
     va_end(arguments);
     return status;
 }
@@ -19,7 +19,7 @@ void es_format_error(es_error *error, const char *format, ...)
     if (!error) return;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(error->message, sizeof error->message, format, arguments);
+    es_words_of(error->message, sizeof error->message, format, arguments);
     va_end(arguments);
 }
 

@@ -3,16 +3,16 @@
 
 #include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "ops.h"
+#include "words.h"
 
 bool es_refuse_step(const es_step_view *view, es_status status, const char *format, ...)
 {
     char problem[192];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(problem, sizeof problem, format, arguments);
+    es_words_of(problem, sizeof problem, format, arguments);
     va_end(arguments);
     uint32_t number = (uint32_t)(view->step - view->reader->steps);
     return es_refuse_record(view->reader, status, "step", number, view->step->name, "%s: %s",
