@@ -25,12 +25,12 @@ export async function findCached(url: string): Promise<Response | undefined> {
 }
 
 /** Keep a file, read from where it lies piece by piece; false if the browser has no room. */
-export async function keepInCache(url: string, length: number, slice: (from: number, to: number) => Uint8Array): Promise<boolean> {
+export async function keepInCache(url: string, length: number, view: (from: number, to: number) => Uint8Array): Promise<boolean> {
   const cache = await storage();
   if (!cache) return false;
   const headers = { "content-type": "application/octet-stream", "content-length": String(length) };
   try {
-    await cache.put(url, new Response(streamOf(length, slice), { headers }));
+    await cache.put(url, new Response(streamOf(length, view), { headers }));
     return true;
   } catch (error) {
     // QuotaExceededError, or a disk that is full: the session itself does not depend on it.
@@ -41,17 +41,18 @@ export async function keepInCache(url: string, length: number, slice: (from: num
 
 const PIECE = 1 << 20;
 
-function streamOf(length: number, slice: (from: number, to: number) => Uint8Array): ReadableStream<Uint8Array> {
+/** Views, no copies: those would be garbage as large as the file. Nothing moves the memory before the file is kept. */
+function streamOf(length: number, view: (from: number, to: number) => Uint8Array): ReadableStream<Uint8Array> {
   let at = 0;
-  return new ReadableStream({
+  const source: UnderlyingDefaultSource<Uint8Array> = {
     pull(controller) {
       const end = Math.min(at + PIECE, length);
-      // A copy: the memory may grow, which takes its views away.
-      if (at < end) controller.enqueue(slice(at, end).slice());
+      controller.enqueue(view(at, end));
       at = end;
       if (at === length) controller.close();
     },
-  });
+  };
+  return new ReadableStream(source, { highWaterMark: 0 });
 }
 
 /** All models that are kept. */

@@ -21,16 +21,22 @@ export class Generation implements AsyncIterable<string> {
   #read = false;
 
   constructor(write: Write) {
-    this.result = write((text) => this.#add(text), this.#stop.signal).finally(() => {
-      this.#ended = true;
-      this.#wake?.();
-    });
+    this.result = write((text) => this.#add(text), this.#stop.signal);
     // Whoever reads only the pieces learns of failures from them.
-    this.result.catch((error: unknown) => (this.#failure = error));
+    this.result.then(
+      () => this.#end(undefined),
+      (error: unknown) => this.#end(error),
+    );
   }
 
   #add(text: string): void {
     this.#pieces.push(text);
+    this.#wake?.();
+  }
+
+  #end(failure: unknown): void {
+    this.#failure = failure;
+    this.#ended = true;
     this.#wake?.();
   }
 

@@ -1,6 +1,7 @@
 // Streams a file into an engine's memory, checked as it comes: header, size, sections, length, hash.
 import type { Engine } from "./engine.js";
 import { aborted, EdgeSparseError } from "./errors.js";
+import { PieceReader } from "./piece_reader.js";
 import { Sha256 } from "./sha256.js";
 import type { ByteStream } from "./sources.js";
 
@@ -116,16 +117,16 @@ export function checkSession(engine: Engine, fileBytes: number, limit: number): 
 /** Read the whole stream; the engine can open the file afterwards. Returns its length. */
 export async function receive(engine: Engine, source: ByteStream, rules: LoadRules): Promise<number> {
   const receiver = new Receiver(engine, source, rules);
-  const reader = source.stream.getReader();
+  const reader = new PieceReader(source.stream);
   // It also stops the download; that a cancelled stream then fails says nothing new.
   const stop = () => void reader.cancel().catch(() => undefined);
   rules.signal?.addEventListener("abort", stop);
   try {
     for (;;) {
-      const { done, value } = await read(reader, source, rules.signal);
+      const piece = await read(reader, source, rules.signal);
       if (rules.signal?.aborted) throw aborted();
-      if (done) break;
-      receiver.take(value);
+      if (!piece) break;
+      receiver.take(piece);
       rules.onProgress({ stage: "download", loaded: receiver.loaded, total: receiver.total });
     }
     receiver.finish();
@@ -138,15 +139,12 @@ export async function receive(engine: Engine, source: ByteStream, rules: LoadRul
   }
 }
 
-async function read(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-  source: ByteStream,
-  signal?: AbortSignal,
-): Promise<ReadableStreamReadResult<Uint8Array>> {
+async function read(reader: PieceReader, source: ByteStream, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   try {
     return await reader.read();
   } catch (error) {
     if (signal?.aborted) throw aborted();
+    if (error instanceof EdgeSparseError) throw error;
     const hint = "check the network and try again";
     throw new EdgeSparseError("DOWNLOAD_FAILED", `${source.name} broke off: ${String(error)}`, hint, { cause: error });
   }

@@ -72,8 +72,8 @@ export class LocalRunner implements Runner {
       }
     }
     const loaded = await this.#loadStream(openAddress(address, rules.signal), module, options, rules);
-    const slice = (from: number, to: number) => loaded.engine.fileBytes(from, to);
-    const cached = options.cache && (await keepInCache(address.href, loaded.bytes, slice));
+    const view = (from: number, to: number) => loaded.engine.fileBytes(from, to);
+    const cached = options.cache && (await keepInCache(address.href, loaded.bytes, view));
     if (rules.signal?.aborted) throw aborted();
     return { ...loaded, cached };
   }
