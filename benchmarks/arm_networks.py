@@ -30,8 +30,7 @@ import tempfile
 from pathlib import Path
 
 from edge_sparse.converters.lower import lower
-from mobilenet import pruned
-from mobilenet_graph import mobilenet_v1
+from mobilenet_graph import mobilenet_v1, pruned
 
 from edge_sparse.format.writer import write_model
 from edge_sparse.machine import processor_name, versions

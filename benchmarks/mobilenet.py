@@ -11,7 +11,6 @@ process, so a ratio compares equal conditions; ratios are of minima, medians are
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from edge_sparse.converters.graph import Graph
 from edge_sparse.converters.lower import lower
-from mobilenet_graph import mobilenet_v1
+from mobilenet_graph import mobilenet_v1, pruned
 from peers.deepsparse import Worker
 from peers.engines import ENGINES
 from peers.engines import versions as engine_versions
@@ -27,7 +26,6 @@ from peers.int8 import int8_engines
 from turns import Timing, take_turns
 
 from edge_sparse.backends.numba.peak import peak_gflops
-from edge_sparse.format.packing import bands_of
 from edge_sparse.machine import processor_name, versions
 from edge_sparse.session import Session
 
@@ -39,22 +37,6 @@ FLOORS = {
     4: dict(zip(SPARSITIES[1:], (1.0, 1.4, 2.2, 3.0, 4.0), strict=True)),
     1: {0.8: 1.0, 0.9: 1.0},
 }
-
-
-def pruned(graph: Graph, group: int, sparsity: float) -> tuple[Graph, dict[str, int]]:
-    """Return a copy with the same share of groups dropped in every strip of the 1x1 layers, and their groups."""
-    random, result, groups = np.random.default_rng(1), copy.deepcopy(graph), {}
-    for node in result.nodes:
-        if not node.name.endswith(".pointwise"):
-            continue
-        groups[node.name] = group
-        weight = result.constant(node.inputs[1])
-        matrix = weight.reshape(weight.shape[0], -1)
-        for band in bands_of(len(matrix), group):
-            for first in range(band.first_row, band.first_row + band.rows, band.group):
-                drop = random.permutation(matrix.shape[1])[: round(matrix.shape[1] * sparsity)]
-                matrix[first : first + band.group, drop] = 0
-    return result, groups
 
 
 def session_of(graph: Graph, group: int, sparsity: float, threads: int) -> Session:

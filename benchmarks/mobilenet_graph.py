@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from edge_sparse.converters.graph import Graph, Node, Value
+
+from edge_sparse.format.packing import bands_of
 
 #: Output channels and stride of the thirteen depthwise-separable blocks.
 BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
@@ -51,3 +55,19 @@ def mobilenet_v1(width: float = 1.0, size: int = 224, classes: int = 1000, seed:
     graph.nodes.append(Node("linear", "head", ["pooled", *head], ["logits"], {}))
     graph.outputs = ["logits"]
     return graph
+
+
+def pruned(graph: Graph, group: int, sparsity: float) -> tuple[Graph, dict[str, int]]:
+    """Return a copy with the same share of groups dropped in every strip of the 1x1 layers, and their groups."""
+    random, result, groups = np.random.default_rng(1), copy.deepcopy(graph), {}
+    for node in result.nodes:
+        if not node.name.endswith(".pointwise"):
+            continue
+        groups[node.name] = group
+        weight = result.constant(node.inputs[1])
+        matrix = weight.reshape(weight.shape[0], -1)
+        for band in bands_of(len(matrix), group):
+            for first in range(band.first_row, band.first_row + band.rows, band.group):
+                drop = random.permutation(matrix.shape[1])[: round(matrix.shape[1] * sparsity)]
+                matrix[first : first + band.group, drop] = 0
+    return result, groups

@@ -31,8 +31,7 @@ import numpy as np
 from edge_sparse.converters.decoder.config import inverse_frequencies
 from edge_sparse.converters.decoder.random_model import LLAMA_3_2_1B, random_model
 from edge_sparse.converters.lower import lower
-from mobilenet import pruned
-from mobilenet_graph import mobilenet_v1
+from mobilenet_graph import mobilenet_v1, pruned
 from token_products import products, random_matrix
 from turns import Timing, take_turns
 
