@@ -17,8 +17,10 @@ _POOL_ROWS = 512
 _TYPES = {"q4_0": gguf.GGMLQuantizationType.Q4_0, "q8_0": gguf.GGMLQuantizationType.Q8_0}
 
 
-def write_gguf(config: DecoderConfig, path: Path, *, body: str = "q4_0", head: str = "q8_0", context: int) -> None:
-    """Write a model whose embedding is its head, without a vocabulary's texts."""
+def write_gguf(
+    config: DecoderConfig, path: Path, *, body: str = "q4_0", head: str = "q8_0", context: int, texts: bool = False
+) -> None:
+    """Write a model whose embedding is its head, with a vocabulary of made-up texts or of none."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(context)
     writer.add_embedding_length(config.dim)
@@ -30,7 +32,10 @@ def write_gguf(config: DecoderConfig, path: Path, *, body: str = "q4_0", head: s
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(500000.0)
     writer.add_vocab_size(config.vocab)
-    writer.add_tokenizer_model("none")
+    if texts:
+        _add_texts(writer, config.vocab)
+    else:
+        writer.add_tokenizer_model("none")
     random = np.random.default_rng(0)
     pools: dict[tuple[int, str], npt.NDArray[np.uint8]] = {}
 
@@ -63,6 +68,20 @@ def write_gguf(config: DecoderConfig, path: Path, *, body: str = "q4_0", head: s
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_texts(writer: gguf.GGUFWriter, vocab: int) -> None:
+    """Add ASCII, so that random tokens make valid UTF-8, and a word for every other token."""
+    kinds = gguf.TokenType
+    tokens = [("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)]
+    tokens += [(f"<0x{byte:02X}>", kinds.BYTE) for byte in range(128)]
+    # This character stands for a space; words are made of shorter words.
+    tokens.append(("\u2581", kinds.NORMAL))
+    tokens += [(f"\u2581{number}", kinds.NORMAL) for number in range(vocab - len(tokens))]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([text for text, _ in tokens])
+    writer.add_token_scores([-float(number) for number in range(vocab)])
+    writer.add_token_types([kind for _, kind in tokens])
 
 
 def nmse_q4_0(weights: npt.NDArray[np.float32]) -> float:
