@@ -45,13 +45,15 @@ ES_INLINE void es_multiply_tiles(es_products *products, const uint8_t *values, s
     ES_UNROLL
     for (int v = 0; v < vectors; v++) {
         es_bytes first = es_load_tile(values + (size_t)v * ES_LANES * row_bytes, dtype), second = first;
-        if (dtype == ES_S4)
-            es_split_nibbles(first, &first, &second);
-        else if (both)
+        if (both && dtype != ES_S4)
             second = es_load_tile(values + ((size_t)v * ES_LANES + group) * row_bytes, dtype);
         ES_UNROLL
         for (int t = 0; t < tokens; t++) {
             es_products *sum = &products[t * vectors + v];
+            if (dtype == ES_S4) {
+                *sum = es_dot_nibbles(*sum, first, x[t]);
+                continue;
+            }
             *sum = es_dot_first(*sum, first, x[t], is_signed);
             if (both) *sum = es_dot_second(*sum, second, x[t], is_signed);
         }
@@ -131,7 +133,7 @@ ES_INLINE void es_integer_block(const es_integer_strip *strip, size_t inside, fl
         es_sum_piece(sums, strip, &at, piece, dtype, vectors, tokens);
         ES_UNROLL
         for (int v = 0; v < vectors; v++) {
-            es_f32 scale = es_load_half(scales + v * ES_LANES);
+            es_f32 scale = es_load_scales(scales + v * ES_LANES);
             ES_UNROLL
             for (int i = v; i < all; i += vectors)
                 results[i] = es_fma(es_to_float(es_sum_rows(sums[i])), scale, results[i]);

@@ -30,6 +30,21 @@ enum { ES_EXACT_COLUMNS = 65536, ES_NO_TILE_LIMIT = ES_EXACT_COLUMNS / 4 };
 #include "integer_scalar.h"
 #endif
 
+/* Two tiles in the nibbles of one vector. */
+#ifndef ES_DOTS_NIBBLES
+static inline es_products es_dot_nibbles(es_products sums, es_bytes pairs, es_columns x)
+{
+    es_bytes low, high;
+    es_split_nibbles(pairs, &low, &high);
+    return es_dot_second(es_dot_first(sums, low, x, false), high, x, false);
+}
+#endif
+
+/* Scales of rows. */
+#ifndef ES_LOADS_SCALES
+static inline es_f32 es_load_scales(const uint16_t *from) { return es_load_half(from); }
+#endif
+
 /* Eight of the bytes at from, by the numbers in order; 0 for 255. Up to sixteen may be read.
  * Without an instruction for it: one by one. */
 #ifndef ES_PICKS_BYTES
