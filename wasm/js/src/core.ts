@@ -114,6 +114,7 @@ export class Core {
 
 /** UTF-8. Lone surrogates become U+FFFD. */
 export function utf8(text: string): Uint8Array {
+  if (typeof text !== "string") throw new EdgeSparseError("OPTION_RANGE", `${String(text)} is no text`, "pass a string");
   return encoder.encode(text);
 }
 

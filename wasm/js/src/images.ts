@@ -37,14 +37,20 @@ function sizeOf(picture: Drawable): { width: number; height: number } {
 function draw(picture: Drawable): Pixels {
   const { width, height } = sizeOf(picture);
   if (!width || !height) throw unreadable("the picture has no pixels yet: wait until it is loaded");
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw unreadable("there is no canvas for it");
-  context.drawImage(picture, 0, 0);
-  return context.getImageData(0, 0, width, height);
+  try {
+    const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    if (!context) throw new TypeError("there is no canvas for it");
+    context.drawImage(picture, 0, 0);
+    return context.getImageData(0, 0, width, height);
+  } catch (error) {
+    // No picture at all, too large a one, or one of another site whose pixels pages must not see.
+    throw unreadable(`the browser does not hand out its pixels: ${String(error)}`, error);
+  }
 }
 
 /** The pixels of a picture, as they are: neither scaled nor turned, but for what the picture's own data says. */
 export async function pixelsOf(picture: Picture): Promise<Pixels> {
+  if (typeof picture !== "object" || picture === null) throw unreadable(`${String(picture)} is no picture`);
   if (isPixels(picture)) return picture;
   if (!(picture instanceof Blob)) return draw(picture);
   let bitmap: ImageBitmap;

@@ -144,7 +144,7 @@ export class Language {
     };
     const areTokens = typeof prompt !== "string";
     const bytes = areTokens ? bytesOf(prompt) : utf8(prompt);
-    const words = stop.map(zeroTerminated);
+    const words = stopTexts(stop);
     // Stop texts are read until the end.
     this.#stops = [...words, new Uint8Array(4 * words.length)].map((part) => this.#keep(part));
     const addresses = this.#stops.at(-1)!;
@@ -217,6 +217,12 @@ export class Language {
       finish: FINISHES[finish]!, promptTokens, reusedTokens, generatedTokens, firstTokenSeconds, decodeSeconds, tokensPerSecond, skipped,
     };
   }
+}
+
+/** Zero bytes would cut a text short. */
+function stopTexts(stop: readonly string[]): Uint8Array[] {
+  if (Array.isArray(stop) && stop.every((text) => typeof text === "string" && !text.includes("\0"))) return stop.map(zeroTerminated);
+  throw new EdgeSparseError("STOP_TEXT", `stop is ${JSON.stringify(stop)}`, "pass a list of strings without zero characters");
 }
 
 function bytesOf(tokens: Int32Array): Uint8Array {

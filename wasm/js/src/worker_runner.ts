@@ -30,6 +30,7 @@ export class WorkerRunner implements Runner {
     const hint = "serve worker.js of the package from the page's own origin, or pass worker: false";
     try {
       this.#worker = start();
+      if (typeof this.#worker?.postMessage !== "function") throw new TypeError("the function returned no worker");
     } catch (error) {
       throw new EdgeSparseError("WORKER_FAILED", `no worker could be started: ${String(error)}`, hint, { cause: error });
     }
