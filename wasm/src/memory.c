@@ -1,10 +1,7 @@
 /* Memory for JavaScript, with a limit, and what statuses mean. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "exports.h"
-
-enum { ALIGNMENT = 64 };
 
 /* Where models and sessions get their memory: as much as the page allows, not as much as there is. */
 struct web_memory {
@@ -16,12 +13,10 @@ struct web_memory {
 static void *take(void *context, size_t size)
 {
     web_memory *memory = context;
-    size_t whole = size + ALIGNMENT - 1;
-    if (whole < size || size > memory->limit - memory->used) return NULL;
-    void *block = aligned_alloc(ALIGNMENT, whole / ALIGNMENT * ALIGNMENT);
-    if (!block) return NULL;
-    memory->used += size;
-    return memset(block, 0, size);
+    if (size > memory->limit - memory->used) return NULL;
+    void *block = calloc(1, size);
+    if (block) memory->used += size;
+    return block;
 }
 
 static void give_back(void *context, void *block, size_t size)
@@ -43,7 +38,7 @@ web_memory *ES_EXPORT(memory_create)(size_t limit)
 
 const es_model_options *web_options_of(const web_memory *memory) { return &memory->options; }
 
-/* Aligned to 64 bytes as files are; 0 when there is none. It counts, and stays. */
+/* As files, aligned to 64 bytes (heap.c); 0 when there is none. It counts, and stays. */
 void *ES_EXPORT(memory_take)(web_memory *memory, size_t size) { return take(memory, size ? size : 1); }
 
 double ES_EXPORT(memory_used)(const web_memory *memory) { return (double)memory->used; }
