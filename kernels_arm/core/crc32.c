@@ -44,5 +44,9 @@ es_crc32_function *es_choose_crc32(void)
 #elif defined(__aarch64__)
     if (es_detect_crc()) return es_crc32_arm;
 #endif
+#if defined(__wasm__)
+    return es_crc32_made;
+#else
     return es_crc32_tables;
+#endif
 }
