@@ -22,11 +22,14 @@ PACKAGE = ROOT / "wasm" / "js" / "dist"
 EXAMPLES = ROOT / "examples"
 #: What models are made from: any change converts them again.
 SOURCES = (EXAMPLES / "digits", EXAMPLES / "shakespeare", ROOT / "converters", ROOT / "edge_sparse")
+LEFT_ASIDE = {"__pycache__", "cli", "web"}
 SOURCE_ENDINGS = {".py", ".safetensors", ".json"}
 #: Not on the page, or not needed without a network.
 LEFT_OUT = {".ts", ".map"}
 NEVER_KEPT = {"sw.js", "precache.js"}
 PRELOADS = "<!-- preloads -->"
+#: What the first result needs besides scripts. Not the models: later visits have them already.
+FIRST_FETCHED = ("edge-sparse/edge_sparse.wasm", "models.json")
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ def hash_of(path: Path) -> str:
 
 def fingerprint() -> str:
     """Return a hash of everything that models are made from."""
-    total = hashlib.sha256(Path(__file__).read_bytes())
+    total = hashlib.sha256(repr((DIGITS, TEXTS)).encode())
     for folder in SOURCES:
         for path in sorted(folder.rglob("*")):
-            if path.suffix in SOURCE_ENDINGS and "__pycache__" not in path.parts and "web" not in path.parts:
+            if path.suffix in SOURCE_ENDINGS and not LEFT_ASIDE & set(path.parts):
                 total.update(f"{path.relative_to(ROOT)} {hash_of(path)}\n".encode())
     return total.hexdigest()
 
@@ -139,14 +142,17 @@ def models(folder: Path) -> list[dict[str, object]]:
 
 
 def copy_page(site: Path) -> None:
-    """Copy the page and the npm package, and let the page fetch all modules at once."""
+    """Copy the page and the npm package, and let the page fetch at once what its first result needs."""
     shutil.copytree(PAGE, site, dirs_exist_ok=True)
     ignore = shutil.ignore_patterns(*(f"*{ending}" for ending in LEFT_OUT))
     shutil.copytree(PACKAGE, site / "edge-sparse", ignore=ignore)
     scripts = [path for path in files_of(site) if path.endswith(".js")]
     # The worker comes with the first long text; the service worker is no part of the page.
     wanted = [path for path in scripts if path.rpartition("/")[2] not in {"worker.js", *NEVER_KEPT}]
-    links = "\n".join(f'<link rel="modulepreload" href="./{path}">' for path in wanted)
+    links = "\n".join(
+        [f'<link rel="preload" as="fetch" crossorigin href="./{path}">' for path in FIRST_FETCHED]
+        + [f'<link rel="modulepreload" href="./{path}">' for path in wanted]
+    )
     index = site / "index.html"
     text = index.read_text(encoding="utf-8")
     if PRELOADS not in text:

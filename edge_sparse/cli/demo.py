@@ -10,6 +10,7 @@ import argparse
 import errno
 import functools
 import os
+import sys
 import threading
 import webbrowser
 from http import HTTPStatus
@@ -112,6 +113,11 @@ class _Server(ThreadingHTTPServer):
     # With it, Windows would let two servers share a port.
     allow_reuse_address = os.name != "nt"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of browsers that hang up: they do when a page is left."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def _listen(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     if not 0 <= port <= 65535:
@@ -132,6 +138,8 @@ class SiteHandler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "edge-sparse"
     sys_version = ""
+    # Head and body are written one after the other: waiting for the head to arrive costs 40 ms a file.
+    disable_nagle_algorithm = True
     extensions_map = TYPES
 
     def send_head(self) -> Any:

@@ -152,9 +152,9 @@ export function tracePath(paint, strokes, scale, left, top, pen) {
   paint.lineCap = paint.lineJoin = "round";
   for (const stroke of strokes) {
     paint.beginPath();
-    for (const [x, y] of stroke.length === 1 ? [stroke[0], stroke[0]] : stroke) {
-      paint.lineTo(left + x * scale, top + y * scale);
-    }
+    for (const [x, y] of stroke) paint.lineTo(left + x * scale, top + y * scale);
+    // A line that ends where it begins is the dot of a single point.
+    if (stroke.length === 1) paint.closePath();
     paint.stroke();
   }
 }

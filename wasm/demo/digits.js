@@ -62,7 +62,7 @@ async function recognise() {
   if (!best) return;
   showBars(classes, [...found].sort((a, b) => a.index - b.index));
   element("digit", HTMLOutputElement).textContent = best.label;
-  say("digit-words", `${percent(best.probability)} sure`);
+  say("digit-words", `${percent(best.probability, 1)} sure`);
   hideProblem("digits-problem");
   noteUse({ name: `digits, ${chosen("digits-model")}`, session, runs: 1000, again: () => session.classify(scan) });
   rest = setTimeout(() => void timeBoth(scan), REST_MILLISECONDS);

@@ -14,5 +14,4 @@ const writing = startWriter();
 await startDigits();
 startFooter();
 await writing;
-await warmWriter();
-await startOffline();
+await Promise.all([startOffline(), warmWriter()]);

@@ -10,9 +10,9 @@ export const SIDE = 16;
 /** Pixels a cell, so that edges get shades. */
 const FINE = 2;
 /** The pen of the scans, and how wide and high the ink is, in cells. */
-const PEN = 4.6;
+const PEN = 5;
 const HEIGHT = 32;
-const WIDTH = 26;
+const WIDTH = 28;
 /** Strokes this small (share of the board) are dots, not digits to be enlarged. */
 const SMALLEST = 0.12;
 

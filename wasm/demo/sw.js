@@ -9,17 +9,17 @@ const precache = /** @type {any} */ (self).PRECACHE;
 const scope = worker.registration.scope;
 // One origin can hold several copies of the page.
 const prefix = `edge-sparse-page ${scope} `;
-const name = prefix + precache.version;
+const cacheName = prefix + precache.version;
 
 async function install() {
-  const cache = await caches.open(name);
+  const cache = await caches.open(cacheName);
   // "no-cache": ask the server whether what the browser has is still right.
   await cache.addAll(Object.keys(precache.files).map((path) => new Request(new URL(path, scope), { cache: "no-cache" })));
 }
 
 async function activate() {
   const names = await caches.keys();
-  await Promise.all(names.filter((other) => other.startsWith(prefix) && other !== name).map((other) => caches.delete(other)));
+  await Promise.all(names.filter((other) => other.startsWith(prefix) && other !== cacheName).map((other) => caches.delete(other)));
   await worker.clients.claim();
 }
 
@@ -27,7 +27,7 @@ async function activate() {
 async function answer(request) {
   const url = new URL(request.url);
   const path = url.href.slice(scope.length).replace(/[?#].*$/, "") || "index.html";
-  const cache = await caches.open(name);
+  const cache = await caches.open(cacheName);
   const kept = Object.hasOwn(precache.files, path) ? await cache.match(new URL(path, scope)) : undefined;
   return kept ?? fetch(request);
 }
