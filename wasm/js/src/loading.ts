@@ -42,6 +42,16 @@ function truncated(loaded: number, total: number, name: string): EdgeSparseError
   return new EdgeSparseError("FILE_TRUNCATED", message, FETCH_AGAIN);
 }
 
+/** The length that a header promises. */
+function expectedLength(engine: Engine, head: Uint8Array, name: string): number {
+  // Servers that answer every address with the same page, or an error without an error status, are common.
+  if (/^\s*</.test(String.fromCharCode(...head))) {
+    const hint = "check the address, and that the server has the model there";
+    throw new EdgeSparseError("FILE_MAGIC", `${name} is a web page, no .egs file`, hint);
+  }
+  return engine.begin(head);
+}
+
 /** Takes pieces of any length and puts them where they belong. */
 class Receiver {
   #engine: Engine;
@@ -81,7 +91,7 @@ class Receiver {
   }
 
   #begin(): void {
-    this.total = this.#engine.begin(this.#head);
+    this.total = expectedLength(this.#engine, this.#head, this.#source.name);
     const promised = this.#source.length;
     if (promised !== undefined && promised < this.total) throw truncated(promised, this.total, this.#source.name);
     checkMemory(this.total, 0, this.#rules.memoryLimit);
@@ -99,7 +109,7 @@ class Receiver {
   }
 
   finish(): void {
-    if (!this.total) this.total = this.#engine.begin(this.#head.subarray(0, this.loaded));
+    if (!this.total) this.total = expectedLength(this.#engine, this.#head.subarray(0, this.loaded), this.#source.name);
     if (this.loaded < this.total) throw truncated(this.loaded, this.total, this.#source.name);
     const wanted = this.#rules.sha256?.toLowerCase();
     const found = this.#hash?.finish();
@@ -144,7 +154,6 @@ async function read(reader: PieceReader, source: ByteStream, signal?: AbortSigna
     return await reader.read();
   } catch (error) {
     if (signal?.aborted) throw aborted();
-    if (error instanceof EdgeSparseError) throw error;
     const hint = "check the network and try again";
     throw new EdgeSparseError("DOWNLOAD_FAILED", `${source.name} broke off: ${String(error)}`, hint, { cause: error });
   }

@@ -11,7 +11,8 @@ export type Request =
   | { readonly kind: "noModule"; readonly error: PlainError }
   /** A part of the bytes; without bytes: that was all. */
   | { readonly kind: "piece"; readonly bytes?: Uint8Array }
-  | { readonly kind: "noPiece"; readonly error: PlainError }
+  /** The source broke off. */
+  | { readonly kind: "noPiece"; readonly reason: string }
   | { readonly kind: "call"; readonly id: number; readonly name: CallName; readonly given: readonly unknown[] }
   | { readonly kind: "generate"; readonly id: number; readonly prompt: string | Int32Array; readonly options: GenerateOptions }
   | { readonly kind: "abort"; readonly id: number };

@@ -75,7 +75,7 @@ scope.onmessage = ({ data }) => {
     case "piece":
       return data.bytes ? pieces?.enqueue(data.bytes) : pieces?.close();
     case "noPiece":
-      return pieces?.error(errorFrom(data.error));
+      return pieces?.error(data.reason);
     case "call":
       return void answer(data.id, () => runner.call(data.name, ...(data.given as Parameters<typeof runner.call> extends [unknown, ...infer Rest] ? Rest : never)));
     case "generate":

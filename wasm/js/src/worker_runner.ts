@@ -1,5 +1,5 @@
 // The page's side: a runner whose work a worker does, so that pages stay responsive.
-import { aborted, disposed, EdgeSparseError, edgeSparseError, errorFrom, plainError } from "./errors.js";
+import { aborted, disposed, EdgeSparseError, errorFrom, plainError } from "./errors.js";
 import type { Progress } from "./loading.js";
 import type { Answer, Request } from "./messages.js";
 import type { Calls, CallName, Loaded, LoadOptions, Runner } from "./runner.js";
@@ -157,7 +157,7 @@ class PieceSender {
       this.#rest = this.#rest.subarray(bytes.length);
       this.#post({ kind: "piece", bytes }, [bytes.buffer]);
     } catch (error) {
-      if (!this.#stopped) this.#post({ kind: "noPiece", error: plainError(edgeSparseError(error)) }, []);
+      if (!this.#stopped) this.#post({ kind: "noPiece", reason: String(error) }, []);
     }
   }
 
