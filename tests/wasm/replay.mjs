@@ -107,3 +107,15 @@ export async function replayPictures(Session, { file, pictures }, options) {
   session.dispose();
   return results;
 }
+
+/** Read tokens part by part; returns the logits after each. */
+export async function replayReads(Session, { file, parts }, options) {
+  const session = await Session.create(bytesOf(file), options);
+  const results = [];
+  for (const part of parts) {
+    const logits = await session.read(Int32Array.from(part));
+    results.push({ data: textOf(logits), shape: [logits.length], dtype: "float32" });
+  }
+  session.dispose();
+  return results;
+}

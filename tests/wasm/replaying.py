@@ -12,7 +12,6 @@ from chromium_site import Reply
 __all__ = [
     "HERE",
     "PLACES",
-    "PYTHON_NAMES",
     "array_of",
     "check_texts",
     "packed_array",

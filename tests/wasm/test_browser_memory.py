@@ -16,10 +16,10 @@ from edge_sparse.format.writer import write_model
 CYCLES = 200
 #: Rounds before memory is measured: engines compile and tune, pools of pages fill.
 WARM_UP = 40
-#: A session of the digits takes at least two megabytes, so a leak of every tenth would show.
-FLAT = 24 * MEGABYTE
-#: Besides the session a round makes some hundred small objects; what they leave must stay below 10 KB a round.
-FLAT_HEAP = 1.5 * MEGABYTE
+#: Flat is less than 50 KB a round: a session of the digits takes 330 KB, and what was seen is 15 KB.
+FLAT = 8 * MEGABYTE
+#: Less than 2 KB a round; what was seen is 0.1 KB.
+FLAT_HEAP = 0.25 * MEGABYTE
 OVERHEAD = 32 * MEGABYTE
 IMPORTS = """
 import { readFileSync } from "node:fs";
@@ -76,7 +76,7 @@ def test_sessions_that_are_kept_would_be_seen(page, served):
     renderer = Renderer(page)
     renderer.collect_garbage()
     resident = renderer.resident()
-    call(page, "cycle", "/digits.egs", {"worker": False}, (CYCLES - WARM_UP) // 10, True)
+    call(page, "cycle", "/digits.egs", {"worker": False}, (CYCLES - WARM_UP) // 4, True)
     renderer.collect_garbage()
     assert renderer.resident() - resident > FLAT
 
