@@ -99,8 +99,13 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "es_text_sampling": (_Sampling, [_POINTER]),
     "es_text_generate": (_STATUS, [_POINTER, ctypes.c_char_p, _SIZE, *[_POINTER] * 4]),
     "es_text_generate_tokens": (_STATUS, [_POINTER, _POINTER, _SIZE, *[_POINTER] * 4]),
+    "es_text_begin": (_STATUS, [_POINTER, ctypes.c_char_p, _SIZE, _POINTER]),
+    "es_text_begin_tokens": (_STATUS, [_POINTER, _POINTER, _SIZE, _POINTER]),
+    "es_text_next": (_STATUS, [_POINTER] * 4),
+    "es_text_end": (_STATUS, [_POINTER] * 2),
     "es_text_skipped": (ctypes.c_double, [_POINTER]),
     "es_session_cancel": (None, [_POINTER]),
+    "es_session_reset": (None, [_POINTER]),
     "es_image_scratch_bytes": (_SIZE, [_POINTER] * 2),
     "es_image_preprocess": (_STATUS, [_POINTER, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE]),
 }
@@ -143,6 +148,7 @@ class NativeText:
             raise error_of(self.library, status, error.message.decode(errors="replace"))
         self._handle = handle
         self.result = GenerationResult()
+        self.text = ""
         self.context: int = self.library.es_text_context(handle)
         self.vocabulary: int = self.library.es_text_vocabulary(handle)
         self.close = weakref.finalize(self, self.library.es_text_close, handle)
@@ -200,6 +206,52 @@ class NativeText:
         """Cancel a run, from any thread."""
         self.library.es_session_cancel(self.library.es_text_session(self.handle))
 
+    def reset(self) -> None:
+        """Set the session's state to zero."""
+        self.library.es_session_reset(self.library.es_text_session(self.handle))
+
+    def _options(self, max_tokens: int, stop: Sequence[str], roll: bool, sampling: dict[str, Any]) -> _GenerateOptions:
+        chosen = self.library.es_text_sampling(self.handle)
+        for name, value in sampling.items():
+            setattr(chosen, name, value)
+        stops = (ctypes.c_char_p * max(1, len(stop)))(*(text.encode() for text in stop))
+        return _GenerateOptions(chosen, max_tokens, stops, len(stop), roll)
+
+    def begin(
+        self,
+        prompt: str | Sequence[int] = "",
+        *,
+        max_tokens: int = 0,
+        stop: Sequence[str] = (),
+        roll: bool = False,
+        **sampling: Any,
+    ) -> None:
+        """Begin a generation in steps, with the options of ``generate``."""
+        self._running = self._options(max_tokens, stop, roll, sampling)  # whose stop texts the library keeps
+        if isinstance(prompt, str):
+            data = prompt.encode()
+            status = self.library.es_text_begin(self.handle, data, len(data), ctypes.byref(self._running))
+        else:
+            numbers = np.array(prompt, np.int32)
+            arguments = (numbers.ctypes.data, len(numbers), ctypes.byref(self._running))
+            status = self.library.es_text_begin_tokens(self.handle, *arguments)
+        self._check(status)
+        self.text = ""
+
+    def next(self) -> tuple[str, bool]:
+        """Take a step; return the text that it brought, and whether it was the last."""
+        text, length, done = _POINTER(), _SIZE(), ctypes.c_int()
+        status = self.library.es_text_next(self.handle, *map(ctypes.byref, (text, length, done)))
+        piece = ctypes.string_at(text.value or 0, length.value).decode()
+        self.text += piece
+        assert done.value or not status
+        self._check(status)
+        return piece, bool(done.value)
+
+    def end(self) -> None:
+        """End a generation in steps; ``result`` then says how it went."""
+        self._check(self.library.es_text_end(self.handle, ctypes.byref(self.result)))
+
     def generate(
         self,
         prompt: str | Sequence[int] = "",
@@ -223,11 +275,7 @@ class NativeText:
         sampling : optional
             Fields of ``es_sampling``; by default as the file says, with seed 0.
         """
-        chosen = self.library.es_text_sampling(self.handle)
-        for name, value in sampling.items():
-            setattr(chosen, name, value)
-        stops = (ctypes.c_char_p * max(1, len(stop)))(*(text.encode() for text in stop))
-        options = _GenerateOptions(chosen, max_tokens, stops, len(stop), roll)
+        options = self._options(max_tokens, stop, roll, sampling)
         pieces: list[str] = []
 
         def keep(_: object, data: Any, length: int) -> int:
