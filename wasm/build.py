@@ -69,8 +69,8 @@ def build(variant: str, output: Path) -> Path:
     files = builder.objects(TARGET, "zig", folder, flags, built=[kernels])
     files += builder.objects(TARGET, "zig", folder / "exports", flags, sorted((ROOT / "src").glob("*.c")), [kernels])
     result = output / module.file
-    link = [*builder.compiler_command("zig", TARGET), cpu, "-mexec-model=reactor", "-g0", "-s", "-Os", "-o", str(result)]
-    link += ["-Wl,--gc-sections", f"-Wl,-z,stack-size={STACK_BYTES}", *map(str, files)]
+    link = [*builder.compiler_command("zig", TARGET), cpu, "-mexec-model=reactor", "-g0", "-s", "-Os"]
+    link += ["-o", str(result), "-Wl,--gc-sections", f"-Wl,-z,stack-size={STACK_BYTES}", *map(str, files)]
     subprocess.run(link, check=True)
     return result
 

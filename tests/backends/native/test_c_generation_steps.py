@@ -1,4 +1,4 @@
-"""Generation in steps gives the text, the pieces and the result of generation at once; wrong calls in between say so."""
+"""Generation in steps gives the text, pieces and result of generation at once; wrong calls in between say so."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def at_once(text, prompt, **options):
     return pieces, code, [getattr(text.result, name) for name in NAMES]
 
 
-def in_steps(text, prompt, **options):
+def in_steps(text, prompt, *, end=True, **options):
     """Return the same of a generation in steps, and how many steps there were."""
     pieces, code, steps, done = [], "", 0, False
     text.begin(prompt, **options)
@@ -39,7 +39,8 @@ def in_steps(text, prompt, **options):
             code, done = error.code, True
         pieces += [text.text[len(shown) :]] if len(text.text) > len(shown) else []
         steps += 1
-    text.end()
+    if end:
+        text.end()
     return (pieces, code, [getattr(text.result, name) for name in NAMES]), steps
 
 
@@ -125,11 +126,9 @@ def test_steps_need_a_beginning():
 
 def test_after_the_last_step_nothing_comes():
     text = native_text()
-    text.begin(PROMPT, max_tokens=500, temperature=0.0)
-    with pytest.raises(InputError, match="CONTEXT_FULL"):
-        while not text.next()[1]:
-            pass
+    (_, code, _), _ = in_steps(text, PROMPT, max_tokens=500, temperature=0.0, end=False)
     shown = text.text
+    assert code == "CONTEXT_FULL"
     assert [code_of(text.next) for _ in range(3)] == ["CONTEXT_FULL"] * 3
     assert text.text == shown
     text.end()
