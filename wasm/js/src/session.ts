@@ -1,4 +1,5 @@
 // One loaded model, as people use it.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { aborted, disposed, EdgeSparseError, edgeSparseError } from "./errors.js";
 import { Generation } from "./generation.js";
 import { pixelsOf } from "./images.js";
