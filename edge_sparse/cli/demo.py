@@ -144,12 +144,18 @@ class SiteHandler(SimpleHTTPRequestHandler):
 
     def send_head(self) -> Any:
         """Refuse what is not inside the folder; the base class does the rest, conditional requests included."""
-        path = Path(self.translate_path(self.path)).resolve()
-        inside = path.is_relative_to(Path(self.directory).resolve())
-        if not inside or not (path.is_file() or (path / "index.html").is_file()):
+        if not self._is_inside():
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         return super().send_head()
+
+    def _is_inside(self) -> bool:
+        try:
+            path = Path(self.translate_path(self.path)).resolve()
+        except ValueError:  # a zero byte
+            return False
+        found = path.is_file() or (path / "index.html").is_file()
+        return found and path.is_relative_to(Path(self.directory).resolve())
 
     def list_directory(self, path: Any) -> Any:
         """Show no listings."""

@@ -28,7 +28,7 @@ def test_version_and_help_of_everything(cli):
 
 def test_every_command_of_the_requirements_is_there():
     image = {"convert", "inspect", "validate", "run", "bench", "devices"}
-    assert set(NAMES) == image | {"generate", "chat", "perplexity"}
+    assert set(NAMES) == image | {"generate", "chat", "perplexity", "demo"}
 
 
 @pytest.mark.parametrize(

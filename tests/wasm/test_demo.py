@@ -102,9 +102,10 @@ def test_a_digit_is_drawn_with_the_keyboard(opened, expect):
 def test_shakespeare_writes_with_exact_and_delta_attention(opened, expect, artefacts):
     page = opened()
     page.locator("#length").select_option("50")
-    for attention in ("exact", "delta"):
+    for place, attention in enumerate(("exact", "delta")):
         choose(page, "attention", attention)
         page.locator("#write-button").click()
+        expect(page.locator("#runs tbody tr")).to_have_count(place + 1)
         expect(page.locator("#count")).to_have_text("50")
         expect(page.locator("#writer-words")).to_have_text(DONE)
         assert len(page.locator("#text").inner_text()) > len("ROMEO:\n") + 20
@@ -112,10 +113,15 @@ def test_shakespeare_writes_with_exact_and_delta_attention(opened, expect, artef
     page.locator("#length").select_option("1000")
     page.locator("#theta").fill("1.5")
     page.locator("#write-button").click()
+    expect(page.locator("#runs tbody tr")).to_have_count(3)
     expect(page.locator("#count")).to_have_text("1000")
     expect(page.locator("#writer-words")).to_have_text(DONE)
     rows = page.locator("#runs tbody tr").all_inner_texts()
-    assert [("exact" in row, "delta" in row) for row in rows] == [(False, True), (False, True), (True, False)]
+    assert [re.findall("exact|delta, θ [0-9.]+", row) for row in rows] == [
+        ["delta, θ 1.50"],
+        ["delta, θ 0.60"],
+        ["exact"],
+    ]
     assert float(page.locator("#skipped").inner_text().removesuffix(" %")) > 5
     page.locator("#write").screenshot(path=artefacts / "demo-write.png")
 

@@ -68,7 +68,7 @@ function shortened(name, letters) {
 
 function legend() {
   const caption = made("figcaption", "", "fine");
-  for (const [kind, words] of [["sparse", "sparse weights, with the kept share"], ["dense", "dense weights"], ["other", "no weights"]]) {
+  for (const [kind, words] of [["sparse", "sparse weights, with the kept share"], ["dense", "dense weights"], ["other", "depthwise, attention and steps without weights"]]) {
     const entry = made("span");
     entry.append(made("i", "", kind), words ?? "");
     caption.append(entry);

@@ -50,18 +50,22 @@ async function closeWhenOpen(opening) {
   close(session);
 }
 
-/** @param {Session} session */
-async function attend(session) {
-  const wanted = JSON.stringify(wantedAttention());
-  if (wanted === attention) return;
-  await session.setAttention(wantedAttention());
-  attention = wanted;
+/** @param {Session} session
+ * @param {AttentionOptions} wanted
+ */
+async function attend(session, wanted) {
+  const words = JSON.stringify(wanted);
+  if (words === attention) return;
+  await session.setAttention(wanted);
+  attention = words;
 }
 
 async function write() {
+  const used = settings();
+  const wanted = wantedAttention();
   const session = await sessionOfChoice();
   if (stop.signal.aborted) return say("writer-words", "stopped");
-  await attend(session);
+  await attend(session, wanted);
   // Nothing read before is reused: times to the first token then compare.
   await session.reset();
   say("writer-words", "writing");
@@ -74,9 +78,9 @@ async function write() {
   });
   showNumbers(result);
   say("writer-words", wordsOf(result));
-  addRow(result);
+  addRow(used, result);
   const again = () => session.generate(prompt, { ...options, maxTokens: 64 }).result;
-  noteUse({ name: `Shakespeare, ${select.selectedOptions[0]?.label}, ${chosen("attention")} attention`, session, runs: 4, again });
+  noteUse({ name: `Shakespeare, ${used.weights}, attention ${used.how}`, session, runs: 4, again });
 }
 
 /** @param {string} id */
@@ -84,11 +88,18 @@ function numberOf(id) {
   return Number(element(id, HTMLSelectElement).value);
 }
 
-/** @param {import("./edge-sparse/index.js").GenerationResult} result */
-function addRow(result) {
-  const table = element("runs", HTMLTableElement);
+/** What the controls say; they may change while a text is written. */
+function settings() {
   const how = chosen("attention") === "delta" ? `delta, θ ${Number(theta.value).toFixed(2)}` : "exact";
-  const cells = [select.selectedOptions[0]?.label ?? "", how, String(result.generatedTokens), result.tokensPerSecond.toFixed(0), percent(result.skipped, 1)];
+  return { weights: select.selectedOptions[0]?.label ?? "", how };
+}
+
+/** @param {{weights: string, how: string}} used
+ * @param {import("./edge-sparse/index.js").GenerationResult} result
+ */
+function addRow({ weights, how }, result) {
+  const table = element("runs", HTMLTableElement);
+  const cells = [weights, how, String(result.generatedTokens), result.tokensPerSecond.toFixed(0), percent(result.skipped, 1)];
   const row = made("tr");
   row.append(...cells.map((words) => made("td", words)));
   const body = table.tBodies[0];
