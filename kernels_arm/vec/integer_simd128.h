@@ -14,7 +14,7 @@ typedef struct es_columns { v128_t first, second; } es_columns;
 
 enum { ES_PRODUCT_BITS = 8, ES_PRODUCT_UNIT = 1 << ES_PRODUCT_BITS };
 /* x86 hosts have 16 registers. */
-enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 1, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 1 };
+enum { ES_BLOCK_VECTORS = 4, ES_BLOCK_VECTORS_OF_MANY = 2, ES_BLOCK_VECTORS_OF_MANY_SIGNED = 2 };
 /* Tiles, in pairs: 256 times 128 * 4 * 128 * 127, 1100 * 4 * 15 * 127 and 5500 * 4 * 3 * 127 are below 2^31. */
 enum { ES_TILE_LIMIT_SIGNED = 128, ES_TILE_LIMIT_15 = 1100, ES_TILE_LIMIT_3 = 5500 };
 
