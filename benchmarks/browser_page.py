@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -49,7 +51,11 @@ class _Handler(SimpleHTTPRequestHandler):
     """Folders under prefixes; an empty page at "/" and, isolated, at "/isolated"."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}
+    extensions_map: ClassVar[dict[str, str]] = {
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
 
     def __init__(self, *arguments: object, folders: Mapping[str, Path]) -> None:
         self.folders = folders
@@ -80,11 +86,18 @@ class _Handler(SimpleHTTPRequestHandler):
         """Stay silent."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Pages that were closed hang up."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def served(folders: Mapping[str, Path]) -> Iterator[str]:
     """Serve folders under prefixes such as "/models/"; gives the origin."""
     folders = {"/browser/": PAGES, **folders}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, folders=folders))
+    server = _Server(("127.0.0.1", 0), functools.partial(_Handler, folders=folders))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -54,3 +54,8 @@ export async function warm(name, span) {
   const run = rivals.get(name);
   for (const begin = performance.now(); performance.now() - begin < span; ) await run();
 }
+
+export async function versions() {
+  const [{ tfjsVersion }, { onnxruntimeVersion }] = await Promise.all([import("./tfjs.js"), import("./onnxruntime.js")]);
+  return { tfjs: tfjsVersion(), "onnxruntime-web": onnxruntimeVersion() };
+}

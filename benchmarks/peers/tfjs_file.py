@@ -15,7 +15,7 @@ def _activation(node: Node) -> str:
 
 
 def _weight(node: Node, graph: Graph) -> np.ndarray:
-    """Return the filter as tfjs wants it: (height, width, in, out), depthwise (height, width, in, 1), linear (in, out)."""
+    """Return the filter in tfjs' order: (height, width, in, out), and (in, out) of linear layers."""
     data = graph.constant(node.inputs[1])
     if node.op == "linear":
         return data.T
