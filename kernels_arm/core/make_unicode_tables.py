@@ -21,7 +21,7 @@ SURROGATES = range(0xD800, 0xE000)
 HANGUL = range(0xAC00, 0xD7A4)
 SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 LETTER, NUMBER, SPACE = 1, 2, 3
-#: Characters per block of the two-stage tables: what makes the tables smallest (35 KB).
+#: Characters per block of the two-stage tables: what makes the tables smallest.
 CLASS_BLOCK, COMBINING_BLOCK = 128, 32
 
 
@@ -47,17 +47,13 @@ def tables(data: ModuleType) -> str:
     packed = [sum(classes[at + place] << 2 * place for place in range(4)) for at in range(0, LIMIT, 4)]
     combining = [data.combining(character) for character in characters]
     pairs = _pairs(data, characters)
-    composing = sorted((number for number in range(len(pairs)) if _composes(data, pairs[number])), key=_by_parts(pairs))
     lines = [
         f"/* Made by make_unicode_tables.py from the character data of Unicode {VERSION}. */",
         f'#define UNICODE_VERSION "{VERSION}"',
         f"enum {{ CLASS_BLOCK = {CLASS_BLOCK}, COMBINING_BLOCK = {COMBINING_BLOCK} }};",
         *_two_stages("class", packed, CLASS_BLOCK // 4),
         *_two_stages("combining", combining, COMBINING_BLOCK),
-        "/* character << 42 | first << 21 | second: canonical decompositions by character; second 0: there is one. */",
-        *_array("uint64_t", "decompositions", [a << 42 | b << 21 | c for a, b, c in pairs]),
-        "/* Numbers of those that compose again, by first and second. */",
-        *_array("uint16_t", "compositions", composing),
+        *_decompositions(pairs, [_composes(data, pair) for pair in pairs]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -79,8 +75,22 @@ def _composes(data: ModuleType, pair: tuple[int, int, int]) -> bool:
     return second > 0 and data.normalize("NFC", chr(first) + chr(second)) == chr(character)
 
 
-def _by_parts(pairs: Sequence[tuple[int, int, int]]):  # type: ignore[no-untyped-def]
-    return lambda number: pairs[number][1:]
+def _decompositions(pairs: Sequence[tuple[int, int, int]], composes: Sequence[bool]) -> list[str]:
+    """Return the tables of decompositions: arrays that compress well, so not one of pairs."""
+    runs = [at for at in range(len(pairs)) if not at or pairs[at - 1][0] + 1 != pairs[at][0]]
+    high = [first >> 16 | again << 7 for (_, first, _), again in zip(pairs, composes, strict=True)]
+    seconds = sorted({second for _, _, second in pairs} | {0})
+    return [
+        "/* Canonical decompositions by character: runs of characters that have one, and the number of their first. */",
+        *_array("uint32_t", "run_characters", [pairs[at][0] for at in runs]),
+        *_array("uint16_t", "run_numbers", [*runs, len(pairs)]),
+        "/* By number: 16 bits of the first part, its others and whether the parts compose, place of the second. */",
+        *_array("uint16_t", "first_low", [first & 0xFFFF for _, first, _ in pairs]),
+        *_array("uint8_t", "first_high", high),
+        *_array("uint8_t", "second_places", [seconds.index(second) for _, _, second in pairs]),
+        "/* In order; 0: there is none. */",
+        *_array("uint32_t", "seconds", seconds),
+    ]
 
 
 def _two_stages(name: str, values: Sequence[int], block: int) -> list[str]:
@@ -96,7 +106,7 @@ def _two_stages(name: str, values: Sequence[int], block: int) -> list[str]:
 def _array(kind: str, name: str, values: Sequence[int]) -> list[str]:
     lines, line = [f"static const {kind} {name}[{len(values)}] = {{"], ""
     for value in values:
-        text = f"{value:#x}," if kind == "uint64_t" else f"{value},"
+        text = f"{value},"
         if len(line) + len(text) > 118:
             lines.append(line)
             line = ""

@@ -61,24 +61,36 @@ static uint32_t with_class(uint32_t character)
     return character | (uint32_t)combining_values[place] << CHARACTER_BITS;
 }
 
-/* First and second of a character as in the table; 0: it has no decomposition. */
-static uint64_t decomposition(uint32_t character)
+enum { COUNT = sizeof first_low / sizeof *first_low, COMPOSES = 0x80, HIGH = 0x1F, NONE = COUNT };
+
+static uint32_t first_of(size_t number) { return first_low[number] | (uint32_t)(first_high[number] & HIGH) << 16; }
+
+/* The number of a character's decomposition; NONE: it has none. */
+static size_t decomposition(uint32_t character)
 {
-    size_t low = 0, high = sizeof decompositions / sizeof *decompositions;
+    size_t low = 0, high = sizeof run_characters / sizeof *run_characters;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (decompositions[middle] >> 2 * CHARACTER_BITS < character) low = middle + 1;
+        if (run_characters[middle] <= character) low = middle + 1;
         else high = middle;
     }
-    bool found = low < sizeof decompositions / sizeof *decompositions &&
-                 decompositions[low] >> 2 * CHARACTER_BITS == character;
-    return found ? decompositions[low] & (((uint64_t)1 << 2 * CHARACTER_BITS) - 1) : 0;
+    if (!low) return NONE;
+    size_t number = run_numbers[low - 1] + (size_t)(character - run_characters[low - 1]);
+    return number < run_numbers[low] ? number : NONE;
+}
+
+/* The character with a decomposition. */
+static uint32_t character_of(size_t number)
+{
+    size_t run = 0;
+    while (run_numbers[run + 1] <= number) run++;
+    return run_characters[run] + (uint32_t)(number - run_numbers[run]);
 }
 
 /* Append a character's full decomposition; returns the new count. */
 static size_t decompose(uint32_t character, uint32_t *work, size_t count)
 {
-    uint32_t syllable = character - HANGUL, seconds[DEEPEST];
+    uint32_t syllable = character - HANGUL, behind[DEEPEST];
     if (syllable < L_COUNT * V_COUNT * T_COUNT) {
         work[count++] = HANGUL_L + syllable / (V_COUNT * T_COUNT);
         work[count++] = HANGUL_V + syllable / T_COUNT % V_COUNT;
@@ -86,12 +98,12 @@ static size_t decompose(uint32_t character, uint32_t *work, size_t count)
         return count;
     }
     int depth = 0;
-    for (uint64_t pair; depth < DEEPEST && (pair = decomposition(character)) != 0;) {
-        character = (uint32_t)(pair >> CHARACTER_BITS);
-        if (pair & CHARACTER_MASK) seconds[depth++] = (uint32_t)(pair & CHARACTER_MASK);
+    for (size_t number; depth < DEEPEST && (number = decomposition(character)) != NONE;) {
+        character = first_of(number);
+        if (second_places[number]) behind[depth++] = seconds[second_places[number]];
     }
     work[count++] = with_class(character);
-    while (depth > 0) work[count++] = with_class(seconds[--depth]);
+    while (depth > 0) work[count++] = with_class(behind[--depth]);
     return count;
 }
 
@@ -128,16 +140,17 @@ static uint32_t composition(uint32_t first, uint32_t second)
     if (first - HANGUL < L_COUNT * V_COUNT * T_COUNT && (first - HANGUL) % T_COUNT == 0 &&
         second - HANGUL_T - 1 < T_COUNT - 1)
         return first + second - HANGUL_T;
-    const uint64_t wanted = (uint64_t)first << CHARACTER_BITS | second;
-    const uint64_t mask = ((uint64_t)1 << 2 * CHARACTER_BITS) - 1;
-    size_t low = 0, high = sizeof compositions / sizeof *compositions;
+    size_t low = 1, high = sizeof seconds / sizeof *seconds;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        uint64_t pair = decompositions[compositions[middle]];
-        if ((pair & mask) == wanted) return (uint32_t)(pair >> 2 * CHARACTER_BITS);
-        if ((pair & mask) < wanted) low = middle + 1;
+        if (seconds[middle] < second) low = middle + 1;
         else high = middle;
     }
+    /* Most characters never are a second part; of those that are, texts have few. */
+    if (low == sizeof seconds / sizeof *seconds || seconds[low] != second) return 0;
+    for (size_t number = 0; number < COUNT; number++)
+        if (second_places[number] == low && first_high[number] & COMPOSES && first_of(number) == first)
+            return character_of(number);
     return 0;
 }
 
