@@ -216,6 +216,8 @@ export class Engine {
     const core = this.#alive;
     const tensors = checkInputs(this.#inputs, given);
     const rows = tensors.find((_, number) => this.#inputs[number]!.symbolic)?.shape[0];
+    // It overwrites stored keys, so that nothing generated later may build on what was read before.
+    this.#language?.forget();
     tensors.forEach(({ data, shape }, number) => {
       const port = this.#inputs[number]!;
       const place = this.#bind(number, port, port.symbolic ? shape[0] : undefined);

@@ -137,6 +137,12 @@ export class Language {
     return this.#core.guarded((exports) => exports.text_rewind(this.#text, count("tokens", tokens)));
   }
 
+  /** Let nothing build on what was read before; not while it generates. */
+  forget(): void {
+    if (this.#generating) throw new EdgeSparseError("SESSION_BUSY", "the session is generating", "wait for its end, or stop it");
+    this.rewind(0);
+  }
+
   begin(prompt: string | Int32Array, options: GenerateOptions): void {
     const { temperature, topK, topP, minP, repetitionPenalty, seed, maxTokens = 0, stop = [], roll = false } = {
       ...this.sampling,
