@@ -220,3 +220,15 @@ export async function wrongCalls(options) {
   text.dispose();
   return { results, stillRuns, stillWrites };
 }
+
+/** A single run of the network overwrites what a text left behind; the next text does not build on it. */
+export async function runBetweenTexts(options) {
+  const session = await Session.create(TEXT, { ...options, kvCache: "float32" });
+  const texts = [];
+  for (let turn = 0; turn < 3; turn++) {
+    texts.push(await collect(session.generate("Once", { maxTokens: 20, temperature: 1, seed: 5 })));
+    await session.run({ ids: Int32Array.of(9, 8, 7), position: Int32Array.of(turn) });
+  }
+  session.dispose();
+  return texts;
+}

@@ -28,6 +28,21 @@ def call(request, page, site, package, digits):
     return lambda name: page.evaluate(script, [name, {"worker": request.param}])
 
 
+@pytest.fixture(params=[True, False], ids=["worker", "main thread"])
+def schedule(request, page, site, package):
+    """Return a function that makes calls in the random order of a seed, and returns what went wrong."""
+    site.folders.update({"/edge-sparse/": package, "/races/": HERE})
+    site.replies["/text.egs"] = Reply(model_bytes(text_model(BYTES)))
+    page.goto("/")
+    script = "async (given) => await (await import('/races/session_schedule.mjs')).schedule(...given)"
+    return lambda seed, steps: page.evaluate(script, [{"worker": request.param}, seed, steps])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calls_in_any_order(seed, schedule):
+    assert schedule(seed, 150) == []
+
+
 def test_runs_at_once(call):
     found = call("runsAtOnce")
     assert found["together"] == found["alone"] * 2
@@ -76,3 +91,7 @@ def test_wrong_calls(call, expected_errors):
     assert not wrong, wrong
     assert found["stillRuns"] == 10
     assert found["stillWrites"] >= 1
+
+
+def test_runs_between_texts(call):
+    assert len(set(call("runBetweenTexts"))) == 1
