@@ -147,8 +147,8 @@ def copy_page(site: Path) -> None:
     ignore = shutil.ignore_patterns(*(f"*{ending}" for ending in LEFT_OUT))
     shutil.copytree(PACKAGE, site / "edge-sparse", ignore=ignore)
     scripts = [path for path in files_of(site) if path.endswith(".js")]
-    # The worker comes with the first long text; the service worker is no part of the page.
-    wanted = [path for path in scripts if path.rpartition("/")[2] not in {"worker.js", *NEVER_KEPT}]
+    # The worker comes with the first text, the engine alone is for tests, the service worker is no part of the page.
+    wanted = [path for path in scripts if path.rpartition("/")[2] not in {"worker.js", "engine.js", *NEVER_KEPT}]
     links = "\n".join(
         [f'<link rel="preload" as="fetch" crossorigin href="./{path}">' for path in FIRST_FETCHED]
         + [f'<link rel="modulepreload" href="./{path}">' for path in wanted]

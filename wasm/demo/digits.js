@@ -5,7 +5,7 @@ import { chosen, element, say } from "./elements.js";
 import { noteUse } from "./last_used.js";
 import { openShipped } from "./models.js";
 import { hideProblem, showProblem } from "./problem.js";
-import { race } from "./race.js";
+import { race, TURN_MILLISECONDS } from "./race.js";
 import { scanOf } from "./scan.js";
 import { duration, percent } from "./words.js";
 
@@ -92,7 +92,7 @@ async function timeBoth(scan) {
 let verdict = "";
 
 /** @param {Standing} standing */
-function showStanding({ dense, sparse, turns, runs }) {
+function showStanding({ dense, sparse, turns }) {
   const slowest = Math.max(dense, sparse);
   for (const [name, milliseconds] of /** @type {const} */ ([["dense", dense], ["sparse", sparse]])) {
     element(`race-${name}`, HTMLElement).textContent = duration(milliseconds);
@@ -101,7 +101,7 @@ function showStanding({ dense, sparse, turns, runs }) {
   const ratio = dense / sparse;
   verdict = ratio >= 1 ? `sparse is ${ratio.toFixed(2)}× as fast` : `sparse is slower here: ${ratio.toFixed(2)}×`;
   element("race-how", HTMLElement).textContent =
-    `Medians of ${turns} turns of ${runs} runs each, in alternation, on one thread of this page: preparing the picture, the whole network, and handing out the result. ` +
+    `Time of one picture: medians of ${turns} turns of ${TURN_MILLISECONDS} ms each, in alternation, on one thread of this page: preparing the picture, the whole network, and handing out the result. ` +
     "The sparse network keeps 20 % of the weights of all layers but the first and the depthwise ones; those run dense in both.";
 }
 

@@ -2,12 +2,14 @@
 
 /**
  * @typedef {import("./edge-sparse/index.js").Session} Session
- * @typedef {{dense: number, sparse: number, turns: number, runs: number}} Standing milliseconds a run, medians so far
+ * @typedef {{dense: number, sparse: number, turns: number}} Standing milliseconds a run, medians so far
  */
 
 /** Long against the 100 microseconds of a browser's clock, short against what a person notices. */
-const TURN_MILLISECONDS = 6;
+export const TURN_MILLISECONDS = 6;
 const TURNS = 15;
+/** Runs between two looks at the clock. */
+const BLOCK = 4;
 const ORDER = /** @type {const} */ (["dense", "sparse"]);
 
 /** @param {number[]} values */
@@ -16,24 +18,17 @@ function median(values) {
   return sorted[sorted.length >> 1] ?? 0;
 }
 
-/** @param {Session} session
+/** Milliseconds a run, from as many as fill a turn.
+ * @param {Session} session
  * @param {ImageData} picture
- * @param {number} runs
  */
-async function time(session, picture, runs) {
+async function time(session, picture) {
   const start = performance.now();
-  for (let run = 0; run < runs; run++) await session.classify(picture, { top: 1 });
-  return (performance.now() - start) / runs;
-}
-
-/** How many runs make a turn long enough; the first ones also warm both up.
- * @param {Session} dense
- * @param {ImageData} picture
- */
-async function runsOfTurn(dense, picture) {
-  let runs = 4;
-  while (runs < 4096 && (await time(dense, picture, runs)) * runs < TURN_MILLISECONDS) runs *= 2;
-  return runs;
+  for (let runs = BLOCK; ; runs += BLOCK) {
+    for (let run = 0; run < BLOCK; run++) await session.classify(picture, { top: 1 });
+    const milliseconds = performance.now() - start;
+    if (milliseconds >= TURN_MILLISECONDS) return milliseconds / runs;
+  }
 }
 
 /** Run the race until its end or until the signal; reports after every turn.
@@ -43,7 +38,6 @@ async function runsOfTurn(dense, picture) {
  * @param {(standing: Standing) => void} report
  */
 export async function race(sessions, picture, signal, report) {
-  const runs = await runsOfTurn(sessions.dense, picture);
   /** @type {Record<"dense" | "sparse", number[]>} */
   const times = { dense: [], sparse: [] };
   for (let turn = 1; turn <= TURNS; turn++) {
@@ -51,8 +45,8 @@ export async function race(sessions, picture, signal, report) {
       // Drawing comes first: a frame between any two turns.
       await new Promise(requestAnimationFrame);
       if (signal.aborted) return;
-      times[name].push(await time(sessions[name], picture, runs));
+      times[name].push(await time(sessions[name], picture));
     }
-    report({ dense: median(times.dense), sparse: median(times.sparse), turns: turn, runs });
+    report({ dense: median(times.dense), sparse: median(times.sparse), turns: turn });
   }
 }
