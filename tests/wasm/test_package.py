@@ -1,4 +1,4 @@
-"""The npm package in pages and in Node.js: sources, downloads that go wrong, cache, modules, workers, pictures, texts."""
+"""The npm package in pages and Node.js: sources, downloads that go wrong, cache, modules, workers, pictures, texts."""
 
 import hashlib
 import json
@@ -290,12 +290,15 @@ def test_every_kind_of_picture(worker, call, digits):
 def test_texts(worker, call, site):
     site.replies["/text.egs"] = Reply(model_bytes(text_model(BYTES)))
     found = call("texts", {"worker": worker})
-    assert found["result"]["finish"] in ("length", "end")
+    assert (found["result"]["finish"], found["result"]["generatedTokens"]) == ("length", 30)
+    assert len(found["text"]) > 10
     assert found["twice"]["code"] == "OPTION_RANGE"
-    if found["result"]["finish"] == "length":
-        assert found["result"]["generatedTokens"] == 30
-    assert found["leftResult"]["finish"] in ("cancelled", "end")
-    assert found["abortedText"] == found["abortedResult"] or found["abortedText"] is None
+    # A worker of so small a model may be at the text's end before it hears that nobody reads on.
+    assert found["leftResult"]["finish"] == "cancelled" or (worker and found["leftResult"]["finish"] == "end")
+    assert found["leftResult"]["generatedTokens"] < 12 or worker
+    if found["abortedText"] or not worker:
+        assert found["abortedText"] == found["abortedResult"]
+        assert (found["abortedText"]["name"], found["abortedText"]["code"]) == ("AbortError", "ABORTED")
     assert found["disposed"]["code"] == "SESSION_DISPOSED"
 
 

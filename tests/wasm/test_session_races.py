@@ -76,7 +76,8 @@ def test_interrupted_texts(call):
     whole = found["whole"]
     assert len(whole) > 10
     assert whole.startswith(found["first"])
-    assert found["brokenResult"]["value"]["finish"] == "cancelled"
+    # A worker may have written all 24 tokens before it hears that nobody reads on.
+    assert found["brokenResult"]["value"]["finish"] in ("cancelled", "length")
     assert found["abortedText"] == ABORTED or "value" in found["abortedText"]
     assert found["both"][0]["value"] == whole
     assert found["both"][1] == {"value": whole} or found["both"][1]["code"] == "SESSION_BUSY"

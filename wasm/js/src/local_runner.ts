@@ -11,8 +11,14 @@ import type { ByteStream } from "./sources.js";
 import type { AttentionOptions, GenerateOptions, GenerationResult, ModelInfo } from "./types.js";
 
 export class LocalRunner implements Runner {
+  readonly #stretch: number;
   #engine: Engine | undefined;
   #disposed = false;
+
+  /** `stretch`: milliseconds of writing without a break; 0: a break after every token. */
+  constructor(stretch: number) {
+    this.#stretch = stretch;
+  }
 
   async load(
     source: URL | ByteStream,
@@ -117,12 +123,15 @@ export class LocalRunner implements Runner {
   ): Promise<GenerationResult> {
     this.#ready().generateBegin(prompt, options);
     const breaks = new Breaks();
+    let since = performance.now();
     try {
       while (!signal.aborted) {
         const { text, done, result } = this.#ready().generateNext();
         if (text) onPiece(text);
         if (done && result) return result;
+        if (performance.now() - since < this.#stretch) continue;
         await breaks.take();
+        since = performance.now();
       }
       return this.#ready().generateEnd();
     } finally {

@@ -6,7 +6,14 @@ import type { GenerateOptions } from "./types.js";
 
 export type Request =
   /** Without an address, pieces follow. The module follows as soon as it is compiled. */
-  | { readonly kind: "load"; readonly id: number; readonly url?: string; readonly name: string; readonly length?: number; readonly options: LoadOptions }
+  | {
+      readonly kind: "load";
+      readonly id: number;
+      readonly url?: string;
+      readonly name: string;
+      readonly length?: number;
+      readonly options: LoadOptions;
+    }
   | { readonly kind: "module"; readonly module: WebAssembly.Module }
   | { readonly kind: "noModule"; readonly error: PlainError }
   /** A part of the bytes; without bytes: that was all. */

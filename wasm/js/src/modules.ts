@@ -45,7 +45,9 @@ function check(variant: Variant): void {
 async function compileResponse(address: URL): Promise<WebAssembly.Module> {
   if (address.protocol === "file:") return WebAssembly.compile(await readLocalFile(address));
   const response = await fetch(address);
-  if (!response.ok) throw failed(`${address.href} gave HTTP ${response.status}`, "put the package's .wasm files there, or pass option wasm");
+  if (!response.ok) {
+    throw failed(`${address.href} gave HTTP ${response.status}`, "put the package's .wasm files there, or pass option wasm");
+  }
   // Servers that do not know the type are common; then the bytes are compiled after they are there.
   const typed = response.headers.get("content-type")?.startsWith("application/wasm");
   return typed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());

@@ -1,7 +1,9 @@
 // What runs a session: here or in a worker, by the same calls.
 import type { Progress } from "./loading.js";
 import type { ByteStream } from "./sources.js";
-import type { AttentionOptions, Classification, GenerateOptions, GenerationResult, ModelInfo, Pixels, StepProfile, Tensor, TensorData } from "./types.js";
+import type {
+  AttentionOptions, Classification, GenerateOptions, GenerationResult, ModelInfo, Pixels, StepProfile, Tensor, TensorData,
+} from "./types.js";
 
 /** Inputs or outputs by name. */
 export type TensorMap = Record<string, Tensor>;

@@ -53,7 +53,7 @@ function loadOptions(options: SessionOptions): LoadOptions {
 function runnerOf(worker: SessionOptions["worker"]): Runner {
   // Node.js has workers of another kind; there the caller's thread is as good.
   const wanted = worker ?? typeof Worker === "function";
-  if (!wanted) return new LocalRunner();
+  if (!wanted) return new LocalRunner(0);
   return new WorkerRunner(typeof wanted === "function" ? wanted : defaultWorker);
 }
 

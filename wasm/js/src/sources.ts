@@ -14,6 +14,11 @@ export interface ByteStream {
   readonly name: string;
 }
 
+/** The length, where it is known, to be spread into an object. */
+export function lengthOf({ length }: { readonly length?: number }): { length?: number } {
+  return length === undefined ? {} : { length };
+}
+
 const PIECE = 1 << 20;
 const FETCH_HINT = "check the address, the network, and that the server allows this page (CORS)";
 

@@ -2,6 +2,8 @@
 import { errorFrom, plainError } from "./errors.js";
 import { LocalRunner } from "./local_runner.js";
 import type { Answer, Request } from "./messages.js";
+import type { Calls } from "./runner.js";
+import { lengthOf } from "./sources.js";
 import type { ByteStream } from "./sources.js";
 
 interface WorkerScope {
@@ -10,7 +12,8 @@ interface WorkerScope {
 }
 
 const scope = globalThis as unknown as WorkerScope;
-const runner = new LocalRunner();
+/** Only messages wait here, and a break costs as much as a token of a small model. */
+const runner = new LocalRunner(1);
 const aborts = new Map<number, AbortController>();
 let giveModule: (module: WebAssembly.Module) => void;
 let failModule: (error: unknown) => void;
@@ -54,7 +57,7 @@ function streamOfPieces(request: Request & { kind: "load" }): ByteStream {
     },
     { highWaterMark: 0 },
   );
-  return { stream, name: request.name, ...(request.length === undefined ? {} : { length: request.length }) };
+  return { stream, name: request.name, ...lengthOf(request) };
 }
 
 function load(request: Request & { kind: "load" }): Promise<void> {
@@ -77,7 +80,7 @@ scope.onmessage = ({ data }) => {
     case "noPiece":
       return pieces?.error(data.reason);
     case "call":
-      return void answer(data.id, () => runner.call(data.name, ...(data.given as Parameters<typeof runner.call> extends [unknown, ...infer Rest] ? Rest : never)));
+      return void answer(data.id, () => runner.call(data.name, ...(data.given as Parameters<Calls[typeof data.name]>)));
     case "generate":
       return void answer(data.id, (signal) =>
         runner.generate(data.prompt, data.options, (text) => scope.postMessage({ kind: "text", id: data.id, text }), signal),

@@ -3,6 +3,7 @@ import { aborted, disposed, EdgeSparseError, errorFrom, plainError } from "./err
 import type { Progress } from "./loading.js";
 import type { Answer, Request } from "./messages.js";
 import type { Calls, CallName, Loaded, LoadOptions, Runner } from "./runner.js";
+import { lengthOf } from "./sources.js";
 import type { ByteStream } from "./sources.js";
 import type { GenerateOptions, GenerationResult } from "./types.js";
 
@@ -55,7 +56,7 @@ export class WorkerRunner implements Runner {
       (error: unknown) => this.#post({ kind: "noModule", error: plainError(error) }),
     );
     const sender = source instanceof URL ? undefined : new PieceSender(source, (request, transfer) => this.#post(request, transfer));
-    const place = source instanceof URL ? { url: source.href, name: source.href } : { name: source.name, ...(source.length === undefined ? {} : { length: source.length }) };
+    const place = source instanceof URL ? { url: source.href, name: source.href } : { name: source.name, ...lengthOf(source) };
     const loading = this.#ask<Loaded>(
       (id) => ({ kind: "load", id, ...place, options }),
       (answer) => {
