@@ -37,19 +37,25 @@ function describe(shape: readonly number[]): string {
   return `(${shape.join(", ")})`;
 }
 
+/** The lengths as they lie in memory; `rows` in place of the most that there may be. */
+export function memoryShape({ shape, nhwc, symbolic }: Port, rows?: number): number[] {
+  const [first, ...rest] = nhwc ? [shape[0]!, shape[2]!, shape[3]!, shape[1]!] : shape;
+  return first === undefined ? [] : [symbolic && rows !== undefined ? rows : first, ...rest];
+}
+
 function fits(port: Port, shape: readonly number[]): boolean {
+  const wanted = memoryShape(port);
   return (
-    shape.length === port.shape.length &&
+    shape.length === wanted.length &&
     shape.every((length, axis) =>
-      axis === 0 && port.symbolic ? length >= 1 && length <= port.shape[0]! : length === port.shape[axis],
+      axis === 0 && port.symbolic ? length >= 1 && length <= wanted[0]! : length === wanted[axis],
     )
   );
 }
 
 function shapeOf(port: Port, data: TensorData): number[] {
-  const [first, ...rest] = port.shape;
-  const row = rest.reduce((product, length) => product * length, 1);
-  return port.symbolic && first !== undefined ? [data.length / row, ...rest] : [...port.shape];
+  const row = memoryShape(port).slice(1).reduce((product, length) => product * length, 1);
+  return memoryShape(port, data.length / row);
 }
 
 function isTensor(given: Tensor | TensorData): given is Tensor {
@@ -71,7 +77,7 @@ export function inputOf(port: Port, given: Tensor | TensorData | undefined): Ten
   const count = shape.reduce((product, length) => product * length, 1);
   if (fits(port, shape) && count === data.length) return { data, shape, dtype: port.dtype };
   const most = port.symbolic ? " (the first length is the most)" : "";
-  const message = `input "${port.name}" has ${data.length} elements of shape ${describe(shape)}, not ${describe(port.shape)}${most}`;
+  const message = `input "${port.name}" has ${data.length} elements of shape ${describe(shape)}, not ${describe(memoryShape(port))}${most}`;
   throw new EdgeSparseError("INPUT_SHAPE", message, "see info.inputs for the shapes");
 }
 

@@ -6,7 +6,7 @@ export type DType = "float32" | "float16" | "int8" | "uint8" | "int32";
 /** Arrays of a tensor: float16 values are the bits of halves, in a Uint16Array. */
 export type TensorData = Float32Array | Uint16Array | Int8Array | Uint8Array | Int32Array;
 
-/** A dense array in row-major order. */
+/** A dense array in row-major order; the shape of images with `nhwc` is (N, H, W, C). */
 export interface Tensor {
   readonly data: TensorData;
   readonly shape: readonly number[];
