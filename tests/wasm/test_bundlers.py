@@ -46,7 +46,7 @@ def app(package, node, needed, tmp_path_factory):
 
 def test_packed_files(app):
     names = {path.name for path in (app / "node_modules" / "edge-sparse").rglob("*") if path.is_file()}
-    assert {"package.json", "README.md", "index.js", "index.d.ts", "worker.js", "edge_sparse.wasm"} <= names
+    assert {"package.json", "README.md", "LICENSE", "index.js", "index.d.ts", "worker.js", "edge_sparse.wasm"} <= names
     assert not {name for name in names if name.endswith((".ts", ".mjs", ".map")) and not name.endswith(".d.ts")}
 
 

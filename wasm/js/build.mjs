@@ -33,6 +33,7 @@ buildSync({
   logLevel: "warning",
 });
 for (const name of modules) copyFileSync(wasm + name, `${made}/${name}`);
+copyFileSync(fileURLToPath(new URL("../../LICENSE", import.meta.url)), `${made}/LICENSE`);
 const old = `${made}.old`;
 if (existsSync(dist)) renameSync(dist, old);
 chmodSync(made, 0o755);
