@@ -115,15 +115,19 @@ export class Session {
   /** Write a text behind a prompt. */
   generate(prompt: string | Int32Array, options: GenerateOptions = {}): Generation {
     const { signal, ...rest } = options;
-    return new Generation((onPiece, stop) =>
+    const generation = new Generation((onPiece, stop) =>
       this.#next(async () => {
         if (signal?.aborted) throw aborted();
-        const either = signal ? AbortSignal.any([signal, stop]) : stop;
-        const result = await this.#runner.generate(prompt, rest, onPiece, either);
+        const result = await this.#runner.generate(prompt, rest, onPiece, stop);
         if (signal?.aborted && result.finish === "cancelled") throw aborted();
         return result;
       }),
     );
+    const stop = () => generation.stop();
+    signal?.addEventListener("abort", stop);
+    const forget = () => signal?.removeEventListener("abort", stop);
+    generation.result.then(forget, forget);
+    return generation;
   }
 
   encode(text: string): Promise<Int32Array> {
