@@ -7,13 +7,21 @@
 
 enum { ES_MAX_DWCONV_TAPS = 25, ES_MAX_DWCONV_KERNEL = 5, ES_DWCONV_ROWS = 4 };
 
-/* A plane's weights in registers: four to a register on NEON, whose multiply-add picks a lane; spread elsewhere. */
+/* A plane's weights in registers: four to a register on NEON, whose multiply-add picks a lane; spread elsewhere. V8 has
+ * no registers left for them, but broadcasts from memory with one instruction. */
 #if defined(ES_VEC_NEON_H)
 enum { ES_DWCONV_VECTORS = 4 };
 typedef struct es_taps { es_f32 quad[(ES_MAX_DWCONV_TAPS + 3) / 4]; } es_taps;
 ES_INLINE es_f32 es_fma_tap(es_f32 x, const es_taps *taps, int tap, es_f32 sum)
 {
     return vfmaq_n_f32(sum, x, taps->quad[tap / 4][tap % 4]);
+}
+#elif defined(ES_VEC_SIMD128_H)
+enum { ES_DWCONV_VECTORS = 2 };
+typedef struct es_taps { const float *memory; } es_taps;
+ES_INLINE es_f32 es_fma_tap(es_f32 x, const es_taps *taps, int tap, es_f32 sum)
+{
+    return es_fma_scalar(x, taps->memory[tap], sum);
 }
 #else
 enum { ES_DWCONV_VECTORS = 2 };
@@ -31,6 +39,9 @@ ES_INLINE void es_load_weights(es_taps *taps, const float *weights, const int CO
     ES_UNROLL
     for (int quad = 0; quad < COUNT / 4; quad++) taps->quad[quad] = es_load(weights + 4 * quad);
     taps->quad[COUNT / 4] = es_splat(weights[COUNT - 1]);
+#elif defined(ES_VEC_SIMD128_H)
+    (void)COUNT;
+    taps->memory = weights;
 #else
     ES_UNROLL
     for (int tap = 0; tap < COUNT; tap++) taps->spread[tap] = es_splat(weights[tap]);
@@ -105,6 +116,12 @@ ES_INLINE const float *es_add_row(es_f32 *sums, const es_taps *taps, const float
                                   int row, const int KERNEL, const int STRIDE, const int ROWS, const int VECTORS)
 {
     es_f32 even[ES_DWCONV_VECTORS], odd[ES_DWCONV_VECTORS];
+#if defined(ES_VEC_SIMD128_H)
+    /* Every row loads its taps anew. */
+    es_taps here = *taps;
+    ES_KEEP_OFFSETS(here.memory);
+    taps = &here;
+#endif
     if (STRIDE == 1) {
         ES_UNROLL
         for (int kx = 0; kx < KERNEL; kx++) {

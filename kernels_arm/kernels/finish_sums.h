@@ -12,6 +12,10 @@ ES_INLINE void es_finish_sums(es_f32 *sums, const int COUNT)
     ES_UNROLL
     for (int s = 0; s < COUNT; s++) __asm__ volatile("" : "+w"(sums[s]));
     __asm__ volatile("" ::: "memory");
+#elif defined(ES_VEC_SIMD128_H)
+    ES_UNROLL
+    for (int s = 0; s < COUNT; s++) __asm__ volatile("" : "+r"(sums[s]));
+    __asm__ volatile("" ::: "memory");
 #else
     (void)sums, (void)COUNT;
 #endif

@@ -47,6 +47,7 @@ ES_INLINE void es_chw_tile(const es_chw_place *at, const es_strip *strip, uint32
     for (int i = 0; i < count; i++) sums[i] = es_splat(at->bias[row + (uint32_t)(i / vectors)]);
     for (uint32_t left = strip->count; left; left--) {
         const float *column = x + *offsets++;
+        ES_KEEP_OFFSETS(values);
         es_f32 pixels[ES_CHW_VECTORS];
         ES_UNROLL
         for (int v = 0; v < kept_pixels; v++) pixels[v] = es_load(column + v * ES_LANES);

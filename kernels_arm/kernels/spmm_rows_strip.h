@@ -16,10 +16,17 @@ typedef void (*es_row_function)(const es_row_place *place, const es_pixels *at, 
 #define ES_ROW_IS_HALF_f16 true
 #define ES_ROW_TILES(vectors, type)                                                                            \
     ES_ROW_TILE(vectors, 1, type) ES_ROW_TILE(vectors, 2, type) ES_ROW_TILE(vectors, 3, type)                  \
-    ES_ROW_TILE(vectors, 4, type) ES_ROW_TILE(vectors, 5, type) ES_ROW_TILE(vectors, 6, type)                  \
+    ES_ROW_TILE(vectors, 4, type) ES_ROW_TILES_ABOVE_4(vectors, type)                                          \
     static const es_row_function row_tiles_##type##_##vectors[ES_ROW_PIXELS] = {                               \
         row_tile_##type##_##vectors##_1, row_tile_##type##_##vectors##_2, row_tile_##type##_##vectors##_3,     \
-        row_tile_##type##_##vectors##_4, row_tile_##type##_##vectors##_5, row_tile_##type##_##vectors##_6};
+        row_tile_##type##_##vectors##_4 ES_ROW_NAMES_ABOVE_4(vectors, type)};
+#if defined(ES_VEC_SIMD128_H)
+#define ES_ROW_TILES_ABOVE_4(vectors, type)
+#define ES_ROW_NAMES_ABOVE_4(vectors, type)
+#else
+#define ES_ROW_TILES_ABOVE_4(vectors, type) ES_ROW_TILE(vectors, 5, type) ES_ROW_TILE(vectors, 6, type)
+#define ES_ROW_NAMES_ABOVE_4(vectors, type) , row_tile_##type##_##vectors##_5, row_tile_##type##_##vectors##_6
+#endif
 
 #if defined(ES_VEC_NEON_H)
 #define ES_ROW_WIDEST(type) ES_ROW_TILES(4, type)

@@ -21,13 +21,14 @@ typedef struct es_row_place {
     es_epilogue epilogue;
 } es_row_place;
 
-/* The largest tiles: sums, one column's weights and a pixel fill the registers. */
+/* The largest tiles: sums, one column's weights and a pixel fill the registers, of which V8 leaves 15 to WebAssembly. */
 #if defined(ES_VEC_NEON_H)
-enum { ES_ROW_VECTORS = 4 };
+enum { ES_ROW_VECTORS = 4, ES_ROW_PIXELS = 6 };
+#elif defined(ES_VEC_SIMD128_H)
+enum { ES_ROW_VECTORS = 2, ES_ROW_PIXELS = 4 };
 #else
-enum { ES_ROW_VECTORS = 2 };
+enum { ES_ROW_VECTORS = 2, ES_ROW_PIXELS = 6 };
 #endif
-enum { ES_ROW_PIXELS = 6 };
 enum { ES_ROW_SUMS = 32 };
 /* Multiply-adds that must be under way to hide their latency: 4 cycles of 2 units. */
 enum { ES_ROW_IN_FLIGHT = 8, ES_ROW_MOST_PARTS = 4 };

@@ -42,6 +42,8 @@
 #define ES_THIS_VARIANT ES_VARIANT_VECTOR
 #if defined(ES_VEC_NEON_H)
 #define ES_VARIANT_LABEL "neon"
+#elif defined(ES_VEC_SIMD128_H) && defined(__wasm_relaxed_simd__)
+#define ES_VARIANT_LABEL "relaxed_simd128"
 #elif defined(ES_VEC_SIMD128_H)
 #define ES_VARIANT_LABEL "simd128"
 #else
@@ -52,6 +54,13 @@
 #define ES_KERNEL_NAME(base) base "_" ES_VARIANT_LABEL
 
 #define ES_INLINE static inline __attribute__((always_inline))
+/* Constant distances from a pointer that a loop moves stay offsets of the loads: clang's loop optimiser forgets that the
+ * sums cannot overflow, and WebAssembly then needs an instruction for each. */
+#if defined(ES_VEC_SIMD128_H)
+#define ES_KEEP_OFFSETS(pointer) __asm__("" : "+r"(pointer))
+#else
+#define ES_KEEP_OFFSETS(pointer) ((void)0)
+#endif
 /* Before a loop over registers: they are registers only if it disappears. Builds with sanitizers define it as nothing:
  * with a check for every access the depthwise kernels compile for 39 seconds unrolled, 4 as loops. */
 #if defined(ES_UNROLL)

@@ -16,7 +16,12 @@ static inline es_f32 es_sub(es_f32 a, es_f32 b) { return wasm_f32x4_sub(a, b); }
 static inline es_f32 es_mul(es_f32 a, es_f32 b) { return wasm_f32x4_mul(a, b); }
 static inline es_f32 es_div(es_f32 a, es_f32 b) { return wasm_f32x4_div(a, b); }
 static inline es_f32 es_sqrt(es_f32 a) { return wasm_f32x4_sqrt(a); }
+/* Relaxed: fused where the machine does, which the last bit of a result shows. */
+#if defined(__wasm_relaxed_simd__)
+static inline es_f32 es_fma(es_f32 a, es_f32 b, es_f32 c) { return wasm_f32x4_relaxed_madd(a, b, c); }
+#else
 static inline es_f32 es_fma(es_f32 a, es_f32 b, es_f32 c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
+#endif
 static inline es_f32 es_fma_scalar(es_f32 a, float b, es_f32 c) { return es_fma(a, wasm_f32x4_splat(b), c); }
 /* pmin(a, b) is b < a ? b : a */
 static inline es_f32 es_min(es_f32 a, es_f32 b) { return wasm_f32x4_pmin(a, b); }
