@@ -99,7 +99,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def _site(asked: Path | None) -> Path:
     package = Path(edge_sparse.__file__).resolve().parent
-    places = [asked] if asked else [package / "web", package.parent / "build" / "web"]
+    # Of a released package, of an editable one, of the checkout in which the command is called.
+    places = [asked] if asked else [package / "web", package.parent / "build" / "web", Path("build") / "web"]
     for place in places:
         if (place / "index.html").is_file():
             return place.resolve()

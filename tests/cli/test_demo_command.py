@@ -29,9 +29,9 @@ def folder(tmp_path):
 
 
 @contextmanager
-def served(folder, *options):
-    command = [*PROGRAM, "--port", "0", "--site", str(folder), *options]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def served(folder, *options, cwd=None):
+    command = [*PROGRAM, "--port", "0", *(["--site", str(folder)] if folder else []), *options]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd)
     try:
         line = server.stdout.readline()
         yield server, int(line.split("http://127.0.0.1:")[1].split("/")[0])
@@ -94,6 +94,16 @@ def test_nothing_else_is_handed_out(folder, path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another matter there")
+def test_the_page_of_the_checkout_is_found(folder, tmp_path):
+    # Unless the package brings one of its own, or lies in a checkout that has one.
+    (tmp_path / "build").mkdir()
+    folder.rename(tmp_path / "build" / "web")
+    with served(None, cwd=tmp_path) as (_, port):
+        status, _, text = get(port, "/")
+        assert status == 200
+        assert text.startswith(b"<!doctype html>")
+
+
 def test_interrupt_ends_it_cleanly(folder):
     with served(folder) as (server, port):
         assert get(port, "/")[0] == 200
