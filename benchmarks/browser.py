@@ -25,7 +25,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from browser_limits import compile_limits, measure_limits
+from browser_limits import compile_limits, measure_limits, multiply_add_limit
 from browser_mobilenet import Contest, write_models
 from browser_page import ROOT, chromium, install_peers, module_page, served
 from browser_products import measure_products, product_lines, product_records, write_products
@@ -60,8 +60,11 @@ def measure(browser: Browser, origin: str, options: argparse.Namespace) -> dict[
         show(f"Whole networks; peers: {found['peers']}", contest.lines())
         page.close()
     if "products" in parts:
-        limit = measure_limits(module_page(browser, origin, "limit.js", isolated=True)).multiply_add
+        page = module_page(browser, origin, "limit.js", isolated=True)
+        # Before and after: a neighbour's load must not pass for a low limit.
+        before = multiply_add_limit(page)
         products = measure_products(module_page(browser, origin, "products.js", isolated=True))
+        limit = max(before, multiply_add_limit(page))
         found["products"] = {"limit": limit, "products": product_records(products)}
         show(f"1x1 products; multiply-add limit {limit:.1f} GFLOP/s", product_lines(products, limit))
     if "start" in parts:

@@ -39,6 +39,22 @@ float EXPORT(multiply_add)(const v128_t *loaded, uint32_t calls) {
     return wasm_f32x4_extract_lane(all, 0);
 }
 
+// The same without loads: 12 chains of a multiplication and an addition, as many as hide what both take.
+enum { CHAINS = 12 };
+
+double EXPORT(operations_per_chain_call)(void) { return LINES * CHAINS * LANES * OPERATIONS; }
+
+float EXPORT(multiply_add_chains)(uint32_t calls) {
+    v128_t chain[CHAINS], factor = wasm_f32x4_splat(0.999f), term = wasm_f32x4_splat(0.001f);
+    for (int i = 0; i < CHAINS; i++) chain[i] = wasm_f32x4_splat((float)i);
+    for (uint32_t step = 0; step < calls * LINES; step++) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < CHAINS; i++) chain[i] = MULTIPLY_ADD(chain[i], factor, term);
+    }
+    for (int i = 1; i < CHAINS; i++) chain[0] = wasm_f32x4_add(chain[0], chain[i]);
+    return wasm_f32x4_extract_lane(chain[0], 0);
+}
+
 // Reads so many bytes from the page's memory, a multiple of 128, and again.
 int32_t EXPORT(read)(const v128_t *memory, uint32_t bytes, uint32_t times) {
     v128_t sum[LOADS];
