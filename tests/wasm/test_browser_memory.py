@@ -1,6 +1,5 @@
 """Memory in browsers: sessions that come and go leave none behind, files load once, and what is too much is refused."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -21,11 +20,6 @@ FLAT = 8 * MEGABYTE
 #: Less than 2 KB a round; what was seen is 0.1 KB.
 FLAT_HEAP = 0.25 * MEGABYTE
 OVERHEAD = 32 * MEGABYTE
-IMPORTS = """
-import { readFileSync } from "node:fs";
-const module = new WebAssembly.Module(readFileSync(process.argv[2]));
-console.log(JSON.stringify(WebAssembly.Module.imports(module)));
-"""
 
 
 @pytest.fixture
@@ -119,11 +113,3 @@ def test_pages_with_and_without_isolation(headers, worker, page, served):
     page.goto("/")
     assert page.evaluate("crossOriginIsolated") == bool(headers)
     call(page, "cycle", "/digits.egs", {"worker": worker}, 2)
-
-
-@pytest.mark.parametrize("variant", ["simd", "scalar", "relaxed"])
-def test_modules_import_the_clock_alone(variant, wasm_modules, run_node, tmp_path):
-    script = tmp_path / "imports.mjs"
-    script.write_text(IMPORTS)
-    imports = json.loads(run_node(script, wasm_modules[variant], flags=["--experimental-wasm-relaxed-simd"]))
-    assert imports == [{"module": "edge_sparse", "name": "now", "kind": "function"}]
