@@ -153,9 +153,9 @@ class SiteHandler(SimpleHTTPRequestHandler):
     def _is_inside(self) -> bool:
         try:
             path = Path(self.translate_path(self.path)).resolve()
-        except ValueError:  # a zero byte
+            found = path.is_file() or (path / "index.html").is_file()
+        except (ValueError, OSError):  # a zero byte, a name that is too long
             return False
-        found = path.is_file() or (path / "index.html").is_file()
         return found and path.is_relative_to(Path(self.directory).resolve())
 
     def list_directory(self, path: Any) -> Any:

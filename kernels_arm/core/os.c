@@ -162,11 +162,6 @@ void es_unmap(es_map *map) { memset(map, 0, sizeof *map); }
 __attribute__((import_module("edge_sparse"), import_name("now"))) double es_page_now(void);
 #endif
 
-#if defined(__wasm__)
-/* Milliseconds since any moment: the one thing that a module asks of its page. */
-__attribute__((import_module("edge_sparse"), import_name("now"))) double now(void);
-#endif
-
 uint64_t es_nanoseconds(void)
 {
 #if defined(ES_WINDOWS)

@@ -83,6 +83,7 @@ def test_files_come_with_their_types_and_are_asked_for_again(folder):
         "/a.js/",
         "//etc/passwd",
         "/%00",
+        pytest.param("/" + "a" * 300, id="a long name"),
     ],
 )
 def test_nothing_else_is_handed_out(folder, path):

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from chromium_site import Site
-from replaying import PLACES, replay_in_node, replay_in_page
+from chromium_site import Reply, Site
+from replaying import HERE, PLACES, replay_in_node, replay_in_page
 
 ROOT = Path(__file__).parents[2]
 #: As root in a container, without graphics, and without calls home.
@@ -145,6 +145,21 @@ def new_page(chromium, site, expected_errors, artefacts, request):
 def page(new_page):
     """Return an open page, watched as ``new_page`` says."""
     return new_page()
+
+
+@pytest.fixture
+def call(page, site, package, digits):
+    """Return a function that calls one of package_page.mjs in an empty page, beside the digits model."""
+    site.folders.update({"/edge-sparse/": package, "/calls/": HERE})
+    site.replies["/digits.egs"] = Reply(digits[0].read_bytes())
+
+    def do(name, *arguments):
+        if not page.url.startswith(site.url):
+            page.goto("/")
+        script = "async ([name, given]) => await (await import('/calls/package_page.mjs'))[name](...given)"
+        return page.evaluate(script, [name, list(arguments)])
+
+    return do
 
 
 @pytest.fixture

@@ -94,6 +94,13 @@ export async function modulesGiven(address, image, options) {
   return found;
 }
 
+/** What is kept after a visit that got no module. */
+export async function keptWithoutModule(image, options) {
+  const before = await create(DIGITS, image, options);
+  const failed = await create(DIGITS, image, { ...options, wasm: "/missing.wasm" });
+  return { before, failed, kept: (await package_.cachedModels()).length };
+}
+
 /** A worker of the page's own: from a script in a blob. */
 export async function ownWorker(image) {
   const script = `import ${JSON.stringify(new URL("/edge-sparse/worker.js", location.href))};`;
@@ -149,12 +156,36 @@ export async function texts(options) {
   let pieces = 0;
   for await (const piece of left) if (piece && ++pieces === 3) break;
   const leftResult = await left.result;
+  const unbegun = session.generate("Once", asked);
+  unbegun.stop();
+  const unbegunResult = await outcome(unbegun.result);
   const controller = new AbortController();
   const aborted = session.generate("Once", { ...asked, maxTokens: 0, signal: controller.signal });
   const abortedText = outcome((async () => { for await (const _ of aborted) controller.abort(); })());
-  const found = { text, result, twice, leftResult, abortedText: await abortedText, abortedResult: await outcome(aborted.result) };
+  const found = { text, result, twice, leftResult, unbegunResult, abortedText: await abortedText, abortedResult: await outcome(aborted.result) };
   session.dispose();
   return { ...found, disposed: await outcome(session.encode("x")) };
+}
+
+/** Options that are there but undefined; U+FEFF in front; a profile through a change of attention; room for a context. */
+export async function textOptions(options) {
+  const session = await Session.create("/text.egs", { ...options, profiling: true });
+  const unsaid = Object.fromEntries(["temperature", "topK", "topP", "minP", "repetitionPenalty", "seed", "maxTokens", "stop", "roll"].map((name) => [name, undefined]));
+  const texts = [await outcome(session.generate("Once", unsaid).text()), await outcome(session.generate("Once").text())];
+  const marked = "\uFEFFab";
+  const decoded = await session.decode(await session.encode(marked));
+  await session.setAttention({ attention: "delta" });
+  await session.generate("Once", { maxTokens: 2 }).text();
+  const timed = (await session.profile()).some((step) => step.runs > 0);
+  session.dispose();
+  return { texts, kept: decoded === marked, timed };
+}
+
+/** Create a session within a limit; returns what it takes, or the error. */
+export async function bytesOf(address, options) {
+  const session = await outcome(Session.create(address, options));
+  session.dispose?.();
+  return session.code ?? session.info.fileBytes + session.info.sessionBytes;
 }
 
 export function features() {

@@ -138,6 +138,7 @@ export async function wrongCalls(options) {
     shortInput: () => digits.run({ [name]: new Float32Array(3) }),
     wrongType: () => digits.run({ [name]: new Int32Array(right[name].length) }),
     wrongShape: () => digits.run({ [name]: { data: right[name], shape: [1], dtype: "float32" } }),
+    withoutShape: () => digits.run({ [name]: { data: right[name] } }),
     nullInputs: () => digits.run(null),
     plainArray: () => digits.run({ [name]: [1, 2, 3] }),
     encodeWithoutText: () => digits.encode("x"),

@@ -1,21 +1,15 @@
-"""The npm package in pages and Node.js: sources, downloads that go wrong, cache, modules, workers, pictures, texts."""
+"""The npm package in pages and Node.js: sources, downloads that go wrong, cache, modules, workers, pictures."""
 
+import gzip
 import hashlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium_site import BLANK, ISOLATED, Reply
+from chromium_site import BLANK, ISOLATED, Reply, Site
 from replaying import HERE
 
 import edge_sparse as es
-from edge_sparse.format.writer import model_bytes
-
-sys.path[:0] = [str(Path(__file__).parents[1] / "backends" / "native"), str(Path(__file__).parents[1] / "llm")]
-from native_text import text_model  # noqa: E402
-from small_decoder import BYTES  # noqa: E402
 
 DIGITS = "/digits.egs"
 WASM = "/edge-sparse/edge_sparse.wasm"
@@ -24,21 +18,6 @@ HTML = b"<!doctype html><html><title>Sign in</title><p>Please sign in to go on.<
 BUDGET = 120 * 1024
 NEAR = 1e-5
 WHERE = pytest.mark.parametrize("worker", [True, False], ids=["worker", "main thread"])
-
-
-@pytest.fixture
-def call(page, site, package, digits):
-    """Return a function that calls one of package_page.mjs in an empty page."""
-    site.folders.update({"/edge-sparse/": package, "/calls/": HERE})
-    site.replies[DIGITS] = Reply(digits[0].read_bytes())
-
-    def do(name, *arguments):
-        if not page.url.startswith(site.url):
-            page.goto("/")
-        script = "async ([name, given]) => await (await import('/calls/package_page.mjs'))[name](...given)"
-        return page.evaluate(script, [name, list(arguments)])
-
-    return do
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +167,35 @@ def test_spoiled_copies_are_fetched_again_once(worker, call, site, digits, image
 
 
 @WHERE
+def test_copies_stay_where_the_module_is_missing(worker, call, site, image, expected, expected_errors):
+    expected_errors.append("404")
+    found = call("keptWithoutModule", image, {"worker": worker})
+    assert right(found["before"], expected)
+    assert found["failed"]["code"] == "WASM_FAILED"
+    assert found["kept"] == 1
+    assert site.requests[DIGITS] == 1
+
+
+def test_other_origins_may_compress(chromium, site, package, digits, image, expected):
+    site.folders.update({"/edge-sparse/": package, "/calls/": HERE})
+    data = gzip.compress(digits[0].read_bytes())
+    assert len(data) < digits[0].stat().st_size
+    other = Site()
+    headers = {"Access-Control-Allow-Origin": "*", "Content-Encoding": "gzip"}
+    other.replies[DIGITS] = Reply(data, headers=headers)
+    context = chromium.new_context(base_url=site.url)
+    try:
+        page = context.new_page()
+        page.goto("/")
+        script = "async (given) => (await import('/calls/package_page.mjs')).create(...given)"
+        found = page.evaluate(script, [other.url + DIGITS, image, {"cache": False}])
+    finally:
+        context.close()
+        other.close()
+    assert right(found, expected), found
+
+
+@WHERE
 def test_full_disks_are_survived(worker, call, site, page, image, expected):
     page.goto("/")
     devtools = page.context.new_cdp_session(page)
@@ -209,8 +217,9 @@ def test_modules_given_by_the_page(worker, call, site, wasm_modules, image, expe
     assert not site.requests[WASM]
 
 
-def test_modules_are_compiled_once_whatever_their_type(call, site, package, image, expected):
-    site.replies[WASM] = Reply((package / "edge_sparse.wasm").read_bytes(), content_type="text/plain")
+@pytest.mark.parametrize("kind", ["text/plain", "application/wasm; charset=utf-8"])
+def test_modules_are_compiled_once_whatever_their_type(kind, call, site, package, image, expected):
+    site.replies[WASM] = Reply((package / "edge_sparse.wasm").read_bytes(), content_type=kind)
     found = call("createMany", [DIGITS] * 3, image, {})
     assert all(right(session, expected) for session in found)
     assert site.requests[WASM] == 1
@@ -284,22 +293,6 @@ def test_every_kind_of_picture(worker, call, digits):
         assert len(classes) == 2
         assert classes[0]["label"] == label
         assert classes[0]["probability"] == pytest.approx(probability, abs=1e-4)
-
-
-@WHERE
-def test_texts(worker, call, site):
-    site.replies["/text.egs"] = Reply(model_bytes(text_model(BYTES)))
-    found = call("texts", {"worker": worker})
-    assert (found["result"]["finish"], found["result"]["generatedTokens"]) == ("length", 30)
-    assert len(found["text"]) > 10
-    assert found["twice"]["code"] == "OPTION_RANGE"
-    # A worker of so small a model may be at the text's end before it hears that nobody reads on.
-    assert found["leftResult"]["finish"] == "cancelled" or (worker and found["leftResult"]["finish"] == "end")
-    assert found["leftResult"]["generatedTokens"] < 12 or worker
-    if found["abortedText"] or not worker:
-        assert found["abortedText"] == found["abortedResult"]
-        assert (found["abortedText"]["name"], found["abortedText"]["code"]) == ("AbortError", "ABORTED")
-    assert found["disposed"]["code"] == "SESSION_DISPOSED"
 
 
 def test_node(package, digits, run_node):

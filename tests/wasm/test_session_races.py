@@ -82,6 +82,7 @@ def test_interrupted_texts(call):
     assert found["both"][0]["value"] == whole
     assert found["both"][1] == {"value": whole} or found["both"][1]["code"] == "SESSION_BUSY"
     assert found["duringText"]["value"] == whole
+    assert found["unreadResult"]["value"]["finish"] == "length"
     assert found["again"]["value"] == whole
 
 
@@ -90,6 +91,12 @@ def test_wrong_calls(call, expected_errors):
     found = call("wrongCalls")
     wrong = {what: code for what, code in found["results"].items() if code == "NONE" or " " in code}
     assert not wrong, wrong
+    # What is the caller's mistake is not called a failure of the core.
+    assert {what for what, code in found["results"].items() if code == "WASM_FAILED"} == {
+        "noWasm",
+        "otherWasm",
+        "badWasm",
+    }
     assert found["stillRuns"] == 10
     assert found["stillWrites"] >= 1
 

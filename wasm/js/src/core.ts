@@ -7,7 +7,10 @@ const NUMBER_BYTES = 8;
 /** Numbers of a reply; words follow them (wasm/src/exports.h). */
 const REPLY_NUMBERS = 24;
 
-const decoder = new TextDecoder();
+/** Keeps U+FEFF: it is a character like others. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+/** Addresses have 32 bits; larger numbers would wrap around. */
+const LARGEST_LENGTH = 2 ** 32 - 2 ** 16;
 const encoder = new TextEncoder();
 
 export class Core {
@@ -37,6 +40,11 @@ export class Core {
   /** Bytes at an address; the view dies with the next call that may allocate. */
   bytes(address: Address, length: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.exports.memory.buffer as ArrayBuffer, address >>> 0, length);
+  }
+
+  /** Text at an address. */
+  text(address: Address, length: number): string {
+    return decoder.decode(this.bytes(address, length));
   }
 
   /** A string of the core. */
@@ -85,15 +93,18 @@ export class Core {
     return new EdgeSparseError("MEMORY_EXHAUSTED", message, "close other pages, or use a smaller model or context");
   }
 
+  /** Memory for arguments and results; whoever asked for it releases it. */
+  allocate(length: number, what: string): Address {
+    const place = length < LARGEST_LENGTH ? this.guarded((exports) => exports.allocate(length)) >>> 0 : 0;
+    if (!place) throw this.memoryExhausted(length, what);
+    return place;
+  }
+
   /** Call with memory for each of these lengths, which is given back afterwards. */
   withMemory<Value>(lengths: readonly number[], work: (...places: Address[]) => Value): Value {
     const places: Address[] = [];
     try {
-      for (const length of lengths) {
-        const place = this.guarded((exports) => exports.allocate(length));
-        if (!place) throw this.memoryExhausted(length, "arguments");
-        places.push(place >>> 0);
-      }
+      for (const length of lengths) places.push(this.allocate(length, "arguments"));
       return work(...places);
     } finally {
       if (!this.#broken) for (const place of places) this.exports.release(place);

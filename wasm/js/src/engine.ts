@@ -112,7 +112,9 @@ export class Engine {
   }
 
   /** Begin a session, in place of the one that there is; if that fails, the earlier one begins anew. */
-  start(options: StartOptions = {}): ModelInfo {
+  start(given: StartOptions = {}): ModelInfo {
+    // What is profiled goes on to be.
+    const options = { profiling: this.#started.profiling ?? false, ...given };
     const earlier = this.#session ? this.#started : undefined;
     this.#close();
     try {
@@ -196,10 +198,7 @@ export class Engine {
   }
 
   #array(number: number, bytes: number): Address {
-    const core = this.#alive;
-    this.#arrays[number] ??= core.guarded((exports) => exports.allocate(bytes)) >>> 0;
-    if (!this.#arrays[number]) throw core.memoryExhausted(bytes, "inputs and outputs");
-    return this.#arrays[number];
+    return (this.#arrays[number] ??= this.#alive.allocate(bytes, "inputs and outputs"));
   }
 
   #bind(number: number, port: Port, rows: number | undefined): Address {
@@ -322,6 +321,7 @@ export class Engine {
   }
 
   setProfiling(on: boolean): void {
+    this.#started = { ...this.#started, profiling: on };
     this.#alive.guarded((exports) => exports.session_set_profiling(this.#session, on ? 1 : 0));
   }
 

@@ -118,7 +118,7 @@ export class Language {
           if (!(error instanceof EdgeSparseError) || error.code !== "ARGUMENT_RANGE" || found <= capacity) throw error;
           return found;
         }
-        return new TextDecoder().decode(this.#core.bytes(text, this.#core.number(0)));
+        return this.#core.text(text, this.#core.number(0));
       });
     const first = attempt(16 * tokens.length + 64);
     return typeof first === "number" ? (attempt(first) as string) : first;
@@ -144,10 +144,10 @@ export class Language {
   }
 
   begin(prompt: string | Int32Array, options: GenerateOptions): void {
-    const { temperature, topK, topP, minP, repetitionPenalty, seed, maxTokens = 0, stop = [], roll = false } = {
-      ...this.sampling,
-      ...options,
-    };
+    const { sampling } = this;
+    const { temperature = sampling.temperature, topK = sampling.topK, topP = sampling.topP, minP = sampling.minP } = options;
+    const { repetitionPenalty = sampling.repetitionPenalty, seed = sampling.seed } = options;
+    const { maxTokens = 0, stop = [], roll = false } = options;
     const areTokens = typeof prompt !== "string";
     const bytes = areTokens ? bytesOf(prompt) : utf8(prompt);
     const words = stopTexts(stop);
@@ -174,8 +174,7 @@ export class Language {
   }
 
   #keep(bytes: Uint8Array): Address {
-    const place = this.#core.guarded((exports) => exports.allocate(bytes.length)) >>> 0;
-    if (!place) throw this.#core.memoryExhausted(bytes.length, "stop texts");
+    const place = this.#core.allocate(bytes.length, "stop texts");
     this.#core.bytes(place, bytes.length).set(bytes);
     return place;
   }
@@ -195,7 +194,7 @@ export class Language {
       } finally {
         const [place, length, last] = this.#core.numbers(3) as [number, number, number];
         // Text that is shown never ends inside a character.
-        text = length ? new TextDecoder().decode(this.#core.bytes(place, length)) : "";
+        text = length ? this.#core.text(place, length) : "";
         done = last !== 0;
       }
     } catch (error) {

@@ -17,6 +17,8 @@ export interface Progress {
 export interface LoadRules {
   /** Most bytes of file and session together. */
   readonly memoryLimit: number;
+  /** Of a language model, if not the file's: then the file does not tell what the session needs. */
+  readonly context?: number;
   /** Of the whole file, in hexadecimal digits. */
   readonly sha256?: string;
   readonly signal?: AbortSignal;
@@ -30,11 +32,16 @@ function megabytes(bytes: number): string {
   return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 }
 
-function checkMemory(fileBytes: number, sessionBytes: number, limit: number): void {
+/** Refuse what exceeds a limit. */
+export function checkMemory(fileBytes: number, sessionBytes: number, limit: number): void {
   if (fileBytes + sessionBytes <= limit) return;
   const session = sessionBytes ? ` and the session ${megabytes(sessionBytes)}` : "";
   const message = `the file takes ${megabytes(fileBytes)}${session}, the limit is ${megabytes(limit)}`;
   throw new EdgeSparseError("MEMORY_EXHAUSTED", message, "raise memoryLimit, or use a smaller model or context");
+}
+
+function checkPrediction(fileBytes: number, sessionBytes: number, { memoryLimit, context }: LoadRules): void {
+  checkMemory(fileBytes, context === undefined ? sessionBytes : 0, memoryLimit);
 }
 
 function truncated(loaded: number, total: number, name: string): EdgeSparseError {
@@ -105,7 +112,7 @@ class Receiver {
     if (!expected) return;
     this.#predicted = true;
     // Where the whole file is there, its checks come first: they know why a number is too large.
-    if (this.loaded < this.total) checkMemory(this.total, expected.sessionBytes, this.#rules.memoryLimit);
+    if (this.loaded < this.total) checkPrediction(this.total, expected.sessionBytes, this.#rules);
   }
 
   finish(): void {
@@ -120,8 +127,8 @@ class Receiver {
 }
 
 /** Refuse an opened file whose session would not fit. */
-export function checkSession(engine: Engine, fileBytes: number, limit: number): void {
-  checkMemory(fileBytes, engine.predict(fileBytes)?.sessionBytes ?? 0, limit);
+export function checkSession(engine: Engine, fileBytes: number, rules: LoadRules): void {
+  checkPrediction(fileBytes, engine.predict(fileBytes)?.sessionBytes ?? 0, rules);
 }
 
 /** Read the whole stream; the engine can open the file afterwards. Returns its length. */

@@ -3,7 +3,7 @@ import { Breaks } from "./breaks.js";
 import { deleteCachedModel, findCached, keepInCache } from "./cache.js";
 import { Engine } from "./engine.js";
 import { aborted, disposed, EdgeSparseError } from "./errors.js";
-import { checkSession, receive } from "./loading.js";
+import { checkMemory, checkSession, receive } from "./loading.js";
 import type { LoadRules, Progress } from "./loading.js";
 import type { Calls, CallName, Loaded, LoadOptions, Runner } from "./runner.js";
 import { openAddress } from "./sources.js";
@@ -35,6 +35,7 @@ export class LocalRunner implements Runner {
     if (this.#disposed) engine.dispose();
     this.#check();
     const info = engine.start(options);
+    if (options.context !== undefined) checkMemory(bytes, info.sessionBytes, options.memoryLimit);
     this.#engine = engine;
     onProgress({ stage: "ready", loaded: bytes, total: bytes });
     return { info, cached };
@@ -57,7 +58,7 @@ export class LocalRunner implements Runner {
       if (rules.signal?.aborted) throw aborted();
       this.#check();
       engine.open();
-      checkSession(engine, bytes, options.memoryLimit);
+      checkSession(engine, bytes, rules);
       return { engine, bytes };
     } catch (error) {
       engine.dispose();
@@ -156,6 +157,7 @@ function roomFor(memoryLimit: number): number {
   return memoryLimit + (32 << 20);
 }
 
+/** Whether the fault may be the copy's: it is not where the module, memory or the caller's patience were missing. */
 function spoiled(error: EdgeSparseError): boolean {
-  return error.code !== "ABORTED" && error.code !== "MEMORY_EXHAUSTED" && error.code !== "SESSION_DISPOSED";
+  return !["ABORTED", "MEMORY_EXHAUSTED", "SESSION_DISPOSED", "WASM_FAILED"].includes(error.code);
 }

@@ -48,8 +48,8 @@ async function compileResponse(address: URL): Promise<WebAssembly.Module> {
   if (!response.ok) {
     throw failed(`${address.href} gave HTTP ${response.status}`, "put the package's .wasm files there, or pass option wasm");
   }
-  // Servers that do not know the type are common; then the bytes are compiled after they are there.
-  const typed = response.headers.get("content-type")?.startsWith("application/wasm");
+  // Servers that do not know the type, or add a charset, are common: then the bytes are compiled after they are there.
+  const typed = response.headers.get("content-type")?.toLowerCase() === "application/wasm";
   return typed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
 }
 

@@ -74,6 +74,7 @@ export function inputOf(port: Port, given: Tensor | TensorData | undefined): Ten
     throw new EdgeSparseError("INPUT_DTYPE", `input "${port.name}" takes elements of ${port.dtype}`, hint);
   }
   const shape = isTensor(given) ? given.shape : shapeOf(port, data);
+  if (!Array.isArray(shape)) throw new EdgeSparseError("INPUT_SHAPE", `input "${port.name}" has no shape`, "pass {data, shape} or the array alone");
   const count = shape.reduce((product, length) => product * length, 1);
   if (fits(port, shape) && count === data.length) return { data, shape, dtype: port.dtype };
   const most = port.symbolic ? " (the first length is the most)" : "";

@@ -100,7 +100,6 @@ export class WorkerRunner implements Runner {
 
   #ask<Value>(request: (id: number) => Request, onAnswer: (answer: Answer) => void, signal?: AbortSignal): Promise<Value> {
     if (this.#failure) return Promise.reject(this.#failure);
-    if (signal?.aborted) return Promise.reject(aborted());
     const id = this.#next++;
     const abort = () => this.#post({ kind: "abort", id });
     signal?.addEventListener("abort", abort);
@@ -108,6 +107,8 @@ export class WorkerRunner implements Runner {
       this.#pending.set(id, { resolve, reject, onAnswer });
       try {
         this.#post(request(id));
+        // The answer is the same wherever the work is done: a text of which nothing is wanted ends, cancelled.
+        if (signal?.aborted) abort();
       } catch (error) {
         // Arguments that cannot be sent, functions for example.
         this.#pending.delete(id);
