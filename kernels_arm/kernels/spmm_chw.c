@@ -1,5 +1,6 @@
 /* SPMM in CHW: one flat pixel index addresses x, residual and y, gaps between rows included. */
 #include "spmm_chw_gaps.h"
+#include "spmm_chw_pack.h"
 #include "spmm_chw_tiles.h"
 
 /* Weights of a chunk of strips: half of a second-level cache of 1 MiB, so that they pass once for all pixels. */
@@ -15,6 +16,7 @@ typedef struct chw_product {
     int64_t tiles;        /* of one image */
     int64_t vectors;      /* of one image */
     int64_t images;
+    es_packing packing;
 } chw_product;
 
 static int64_t vectors_of_image(const es_launch *launch)
@@ -49,6 +51,7 @@ static uint32_t wanted_chunks(const es_launch *launch)
 static void measure(const es_launch *launch, es_needs *needs)
 {
     es_measure_operands(launch, sizeof(chw_product), wanted_chunks(launch), needs);
+    needs->thread_scratch_bytes = es_packed_bytes(es_packing_of(launch));
 }
 
 static void prepare(es_launch *launch)
@@ -60,6 +63,8 @@ static void prepare(es_launch *launch)
     product->vectors = vectors_of_image(launch);
     product->tiles = tiles_of_image(launch);
     product->images = (int64_t)launch->out->shape[0];
+    product->packing = es_packing_of(launch);
+    if (product->packing.planes) es_pack_offsets(launch, &product->operands, product->packing);
 }
 
 static int64_t units(const es_launch *launch, int phase)
@@ -70,7 +75,8 @@ static int64_t units(const es_launch *launch, int phase)
 }
 
 /* All strips of a chunk over one tile. */
-static void run_tile(const es_launch *launch, int64_t image, int64_t tile, const es_strip *strip, const es_strip *end)
+static void run_tile(const es_launch *launch, int64_t image, int64_t tile, const es_strip *strip, const es_strip *end,
+                     float *scratch)
 {
     const chw_product *product = launch->prepared;
     const es_tensor *x = launch->in[0], *y = launch->out, *residual = launch->in[2];
@@ -91,6 +97,10 @@ static void run_tile(const es_launch *launch, int64_t image, int64_t tile, const
         at.residual = (const float *)(const void *)launch->in_data[2] + pixel;
         if (image) at.residual += image * (int64_t)residual->strides[0];
         at.residual_row = (int64_t)residual->strides[1];
+    }
+    if (product->packing.planes) {
+        es_pack_pixels(at.x, product->packing, (int)vectors, scratch);
+        at.x = scratch;
     }
     const bool any_zeros = zeros.pixel_count || zeros.stretch_count;
     uint32_t group = 0, rows = 0;
@@ -114,14 +124,13 @@ static void run_tile(const es_launch *launch, int64_t image, int64_t tile, const
 static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, uint8_t *thread_scratch)
 {
     (void)phase;
-    (void)thread_scratch;
     const chw_product *product = launch->prepared;
     const es_operands *operands = &product->operands;
     int64_t per_chunk = product->tiles * product->images;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t chunk = unit / per_chunk, tile = unit % per_chunk;
         run_tile(launch, tile / product->tiles, tile % product->tiles, operands->strips + operands->chunks[chunk],
-                 operands->strips + operands->chunks[chunk + 1]);
+                 operands->strips + operands->chunks[chunk + 1], (float *)(void *)thread_scratch);
     }
 }
 

@@ -3,6 +3,7 @@
 #ifndef ES_SPMM_ROWS_TILE_H
 #define ES_SPMM_ROWS_TILE_H
 
+#include "finish_sums.h"
 #include "spmm_operands.h"
 
 /* Consecutive pixels, and where row 0 of their first lies in each operand. */
@@ -29,6 +30,12 @@ enum { ES_ROW_VECTORS = 2, ES_ROW_PIXELS = 4 };
 #else
 enum { ES_ROW_VECTORS = 2, ES_ROW_PIXELS = 6 };
 #endif
+/* Columns per turn of the loop: V8 counts, and asks whether to stop, in every turn. */
+#if defined(ES_VEC_SIMD128_H)
+enum { ES_ROW_COLUMNS = 4 };
+#else
+enum { ES_ROW_COLUMNS = 1 };
+#endif
 enum { ES_ROW_SUMS = 32 };
 /* Multiply-adds that must be under way to hide their latency: 4 cycles of 2 units. */
 enum { ES_ROW_IN_FLIGHT = 8, ES_ROW_MOST_PARTS = 4 };
@@ -36,6 +43,25 @@ enum { ES_ROW_IN_FLIGHT = 8, ES_ROW_MOST_PARTS = 4 };
 ES_INLINE es_f32 es_load_row_weights(const void *values, size_t at, const bool half)
 {
     return half ? es_load_half((const uint16_t *)values + at) : es_load((const float *)values + at);
+}
+
+/* Add one kept column, in place `column` of every line, to the sums. */
+ES_INLINE void es_row_add_column(es_f32 *sums, const float *const *lines, int32_t column, const void *values,
+                                 const int vectors, const int pixels, const bool half)
+{
+    es_f32 weights[ES_ROW_VECTORS];
+    ES_UNROLL
+    for (int v = 0; v < vectors; v++) weights[v] = es_load_row_weights(values, (size_t)(v * ES_LANES), half);
+    ES_UNROLL
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        ES_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sums[pixel * vectors + v] = es_fma_scalar(weights[v], lines[pixel][column], sums[pixel * vectors + v]);
+        /* Else clang loads four columns ahead, more than there are registers. */
+#if defined(ES_VEC_SIMD128_H)
+        es_finish_sums(sums + pixel * vectors, vectors);
+#endif
+    }
 }
 
 /* vectors, pixels and half are constants of the caller. Few sums are split into parts, each over every parts-th
@@ -71,17 +97,18 @@ ES_INLINE void es_row_tile(const es_row_place *place, const es_pixels *at, const
     const float *lines[ES_ROW_PIXELS];
     ES_UNROLL
     for (int pixel = 0; pixel < pixels; pixel++) lines[pixel] = x + pixel * x_pixel;
-    for (; left; left--) {
-        const int64_t column = *offsets++;
-        es_f32 weights[ES_ROW_VECTORS];
+    const uint8_t *weights = (const uint8_t *)strip->values + value * (half ? sizeof(uint16_t) : sizeof(float));
+    const size_t step = group * (half ? sizeof(uint16_t) : sizeof(float));
+    for (; ES_ROW_COLUMNS > 1 && left >= ES_ROW_COLUMNS; left -= ES_ROW_COLUMNS, offsets += ES_ROW_COLUMNS) {
+        ES_KEEP_OFFSETS(offsets);
         ES_UNROLL
-        for (int v = 0; v < vectors; v++)
-            weights[v] = es_load_row_weights(strip->values, value + (size_t)(v * ES_LANES), half);
-        value += group;
-        ES_UNROLL
-        for (int i = 0; i < count; i++)
-            sums[i] = es_fma_scalar(weights[i % vectors], lines[i / vectors][column], sums[i]);
+        for (int column = 0; column < ES_ROW_COLUMNS; column++, weights += step) {
+            ES_KEEP_OFFSETS(weights);
+            es_row_add_column(sums, lines, offsets[column], weights, vectors, pixels, half);
+        }
     }
+    for (; left; left--, weights += step)
+        es_row_add_column(sums, lines, *offsets++, weights, vectors, pixels, half);
     ES_UNROLL
     for (int i = count; i < all; i++) sums[i % count] = es_add(sums[i % count], sums[i]);
     if (at->residual) {
