@@ -103,7 +103,16 @@ async function trapped(file) {
   };
   const first = thrown(() => generate(engine, "ab", { maxTokens: 2 }));
   performance.now = now;
-  return { first, later: [() => engine.encode("a"), () => engine.reset(), () => engine.start()].map((call) => thrown(call)[0]) };
+  const writing = await opened(file);
+  writing.start();
+  writing.generateBegin("ab", { maxTokens: 40 });
+  while (!writing.generateNext().text);
+  performance.now = () => {
+    throw new RangeError("a trap inside the core");
+  };
+  const between = thrown(() => writing.generateNext())[0];
+  performance.now = now;
+  return { first, between, later: [() => engine.encode("a"), () => engine.reset(), () => engine.start()].map((call) => thrown(call)[0]) };
 }
 
 async function exhausted(file) {

@@ -145,6 +145,7 @@ export async function wrongCalls(options) {
     generateWithoutText: () => collect(digits.generate("x")),
     smallPicture: () => digits.classify({ data: new Uint8Array(4), width: 3, height: 3 }),
     noPicture: () => digits.classify({ data: new Uint8Array(0), width: 0, height: 0 }),
+    noClasses: () => digits.classify({ data: new Uint8Array(4), width: 1, height: 1 }, { top: -1 }),
     nullPicture: () => digits.classify(null),
     textPicture: () => digits.classify("cat.jpg"),
     plainPicture: () => digits.classify({ data: [1, 2, 3, 4], width: 1, height: 1 }),

@@ -83,6 +83,8 @@ def test_after_a_trap_an_engine_refuses_everything(engine):
     code, message = engine["trapped"]["first"]
     assert code == "WASM_FAILED"
     assert "a trap inside the core" in message
+    # Not the text of the step before once more.
+    assert engine["trapped"]["between"] == "WASM_FAILED"
     assert engine["trapped"]["later"] == ["WASM_FAILED"] * 3
 
 

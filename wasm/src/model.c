@@ -22,11 +22,6 @@ es_status ES_EXPORT(model_open)(web_memory *memory, const void *data, size_t len
 const char *ES_EXPORT(model_plan_name)(const es_model *model, uint32_t plan) { return es_model_plan_name(model, plan); }
 const char *ES_EXPORT(model_label)(const es_model *model, uint32_t label) { return es_model_label(model, label); }
 
-double ES_EXPORT(model_session_bytes)(const es_model *model, const char *plan)
-{
-    return (double)es_model_session_bytes(model, plan, NULL);
-}
-
 static es_image rgba(const uint8_t *pixels, uint32_t width, uint32_t height)
 {
     return (es_image){pixels, width, height, 4, 0};

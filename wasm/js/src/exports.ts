@@ -19,7 +19,6 @@ export interface Exports {
   model_open(memory: Address, data: Address, length: number, reply: Address): number;
   model_plan_name(model: Address, plan: number): Address;
   model_label(model: Address, label: number): Address;
-  model_session_bytes(model: Address, plan: Address): number;
   image_scratch_bytes(model: Address, pixels: Address, width: number, height: number): number;
   image_preprocess(model: Address, pixels: Address, width: number, height: number, scratch: Address, scratchBytes: number, input: Address, inputBytes: number): number;
   session_create(model: Address, plan: Address, reply: Address): number;

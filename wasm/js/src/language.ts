@@ -198,7 +198,8 @@ export class Language {
         done = last !== 0;
       }
     } catch (error) {
-      if (text && this.#failure === undefined) {
+      // After a trap, the text is that of the call before.
+      if (text && this.#failure === undefined && (error as EdgeSparseError).code !== "WASM_FAILED") {
         this.#failure = error;
         return { text, done: false };
       }

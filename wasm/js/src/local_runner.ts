@@ -99,7 +99,6 @@ export class LocalRunner implements Runner {
     return new Promise((resolve) => {
       const engine = this.#ready();
       const calls: Calls = {
-        info: () => engine.info(),
         run: (inputs) => engine.run(inputs),
         classify: (pixels, top) => engine.classify(pixels, top),
         encode: (text) => engine.encode(text),

@@ -27,7 +27,6 @@ export interface Loaded {
 
 /** The calls that need nothing but their arguments. */
 export interface Calls {
-  info(): ModelInfo;
   run(inputs: InputMap): TensorMap;
   classify(pixels: Pixels, top: number): Classification[];
   encode(text: string): Int32Array;

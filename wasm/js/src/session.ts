@@ -106,6 +106,7 @@ export class Session {
 
   /** The likeliest classes of a picture, scaled, cropped and normalised as the file says. */
   async classify(picture: Picture, { top = TOP }: { top?: number } = {}): Promise<Classification[]> {
+    if (!(top >= 1)) throw new EdgeSparseError("OPTION_RANGE", `top is ${top}`, "ask for at least one");
     const pixels = await pixelsOf(picture);
     // ImageData and its like lose their getters on the way to a worker.
     const { data, width, height } = pixels;

@@ -37,7 +37,7 @@ export interface ModelInfo {
   /** Bytes of the file, and of arena, state and tables. */
   readonly fileBytes: number;
   readonly sessionBytes: number;
-  /** The whole WebAssembly memory now. */
+  /** The whole WebAssembly memory when the session began; the first run adds inputs and outputs. */
   readonly memoryBytes: number;
   /** Of a language model: pieces, and tokens that fit. */
   readonly vocabulary: number;
