@@ -47,9 +47,15 @@ typedef struct shape {
 } shape;
 
 /* Of height rows as many as divide by 4 go by fours, 3, 6 or 9 by threes; 1, 2 and 5 rows leave single ones. */
-static void split_rows(int64_t height, int64_t tiles[3])
+static void split_rows(int64_t height, int64_t kernel, int64_t tiles[3])
 {
     int64_t threes = height % 4 == 0 || height < 3 || height == 5 ? 0 : 4 - height % 4;
+    if (kernel > ES_DWCONV_FOURS_UP_TO) {
+        tiles[0] = 0;
+        tiles[1] = height / 3;
+        tiles[2] = height % 3;
+        return;
+    }
     tiles[0] = (height - 3 * threes) / 4;
     tiles[1] = threes;
     tiles[2] = height - 3 * threes - 4 * tiles[0];
@@ -158,7 +164,7 @@ static void run(const es_launch *launch, int phase, int64_t begin, int64_t end, 
     es_epilogue epilogue = es_read_epilogue(launch->step, ES_DWCONV_ACTIVATION);
     es_dwconv_plane plane = {.x_row = (int64_t)x->strides[2], .y_row = (int64_t)y->strides[2],
                              .next = shape.dilation_w, .low = epilogue.low, .high = epilogue.high};
-    split_rows(shape.height, plane.tiles);
+    split_rows(shape.height, shape.kernel_h, plane.tiles);
     int64_t channels = (int64_t)x->shape[1], taps = shape.kernel_h * shape.kernel_w;
     int64_t first = es_word(launch, ES_W_PAD_TOP) * plane.x_row + es_word(launch, ES_W_PAD_LEFT);
     bool stripped = fits_strips(&shape, plane.y_row);

@@ -167,6 +167,13 @@ ES_INLINE void es_dwconv_tile(const es_taps *taps, es_f32 bias, es_f32 low, es_f
     }
 }
 
+/* Tiles of 4 rows and 25 taps are 2 KB of compressed WebAssembly; there tiles of 3 do instead. */
+#if defined(ES_VEC_SIMD128_H)
+enum { ES_DWCONV_FOURS_UP_TO = 3 };
+#else
+enum { ES_DWCONV_FOURS_UP_TO = 5 };
+#endif
+
 /* A strip of a plane: tiles of 4 rows, then of 3, then of 1, as many as the plane says. */
 ES_INLINE void es_dwconv_strip(const es_dwconv_plane *plane, const float *weights, const float *x, float *y,
                                const int KERNEL, const int STRIDE, const int VECTORS)
@@ -176,7 +183,8 @@ ES_INLINE void es_dwconv_strip(const es_dwconv_plane *plane, const float *weight
     const int64_t fours = plane->tiles[0], threes = plane->tiles[1], ones = plane->tiles[2];
     es_taps taps;
     es_load_weights(&taps, weights, KERNEL * KERNEL);
-    for (int64_t tile = 0; tile < fours; tile++, x += 4 * STRIDE * x_row, y += 4 * y_row)
+    for (int64_t tile = 0; KERNEL <= ES_DWCONV_FOURS_UP_TO && tile < fours;
+         tile++, x += 4 * STRIDE * x_row, y += 4 * y_row)
         es_dwconv_tile(&taps, bias, low, high, x_row, y_row, next, x, y, KERNEL, STRIDE, 4, VECTORS);
     for (int64_t tile = 0; tile < threes; tile++, x += 3 * STRIDE * x_row, y += 3 * y_row)
         es_dwconv_tile(&taps, bias, low, high, x_row, y_row, next, x, y, KERNEL, STRIDE, 3, VECTORS);
