@@ -140,6 +140,19 @@ def test_a_text_is_stopped_and_other_weights_write(opened, expect):
     expect(page.locator("#writer-words")).to_have_text(DONE)
 
 
+def test_a_stop_before_the_text_begins_counts(opened):
+    finish = opened().evaluate(
+        """async () => {
+          const [{ openShipped }, { writeText }] = await Promise.all([import("./models.js"), import("./text_run.js")]);
+          const session = await openShipped("shakespeare-s8");
+          const { finish } = await writeText(session, "A", { maxTokens: 400 }, document.createElement("p"), AbortSignal.abort());
+          session.dispose();
+          return finish;
+        }"""
+    )
+    assert finish == "cancelled"
+
+
 def test_own_image_model_classifies_a_photo(opened, expect, digits, artefacts):
     page = opened()
     page.locator("#model-file").set_input_files(digits[0])

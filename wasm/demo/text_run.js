@@ -26,6 +26,8 @@ export async function writeText(session, prompt, options, place, stop, onPiece =
   const generation = session.generate(prompt, options);
   const end = () => generation.stop();
   stop.addEventListener("abort", end);
+  // It may have been pressed while the session made ready.
+  if (stop.aborted) end();
   const start = performance.now();
   let pieces = 0;
   try {
