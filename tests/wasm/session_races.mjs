@@ -200,6 +200,11 @@ export async function wrongCalls(options) {
       await response.arrayBuffer();
       return Session.create(response, options);
     },
+    lockedResponse: async () => {
+      const response = await fetch(DIGITS);
+      response.body.getReader();
+      return Session.create(response, options);
+    },
     noSource: () => Session.create(undefined, options),
     numberSource: () => Session.create(7, options),
     badUrl: () => Session.create("http://[", options),

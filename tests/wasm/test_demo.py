@@ -145,7 +145,8 @@ def test_a_stop_before_the_text_begins_counts(opened):
         """async () => {
           const [{ openShipped }, { writeText }] = await Promise.all([import("./models.js"), import("./text_run.js")]);
           const session = await openShipped("shakespeare-s8");
-          const { finish } = await writeText(session, "A", { maxTokens: 400 }, document.createElement("p"), AbortSignal.abort());
+          const place = document.createElement("p");
+          const { finish } = await writeText(session, "A", { maxTokens: 400 }, place, AbortSignal.abort());
           session.dispose();
           return finish;
         }"""

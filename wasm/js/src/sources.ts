@@ -51,7 +51,7 @@ function streamOfBytes(bytes: Uint8Array): ReadableStream<Uint8Array> {
 
 function streamOfResponse(response: Response, name: string): ByteStream {
   if (!response.ok) throw failed(`${name} gave HTTP ${response.status} ${response.statusText}`.trim(), FETCH_HINT);
-  if (!response.body || response.bodyUsed) throw failed(`the body of ${name} was read already`, "pass a fresh Response");
+  if (!response.body || response.bodyUsed || response.body.locked) throw failed(`the body of ${name} was read already`, "pass a fresh Response");
   // Pages do not see whether another origin's answer is compressed; its length then says nothing.
   const compressed = response.type === "cors" || response.headers.has("content-encoding");
   const length = compressed ? null : response.headers.get("content-length");
