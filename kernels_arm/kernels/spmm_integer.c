@@ -15,6 +15,7 @@ typedef struct integer_product {
     size_t units_place, corrections_place;
     size_t own_corrections_place; /* in a thread's scratch memory, behind packed rows */
     bool shares;                  /* whether the step before has left the integers of x */
+    uint64_t orders[];            /* of the columns of all strips, see column_orders.h; the bias is behind them */
 } integer_product;
 
 typedef struct scratch_places {
@@ -47,10 +48,15 @@ static uint64_t bias_bytes(const es_launch *launch)
     return launch->in[1] && launch->in[1]->dtype == ES_F16 ? es_matrix_of(launch)->rows * (uint64_t)sizeof(float) : 0;
 }
 
+static uint64_t order_bytes(const es_launch *launch)
+{
+    return es_count_orders(es_matrix_of(launch)) * sizeof(uint64_t);
+}
+
 static void measure(const es_launch *launch, es_needs *needs)
 {
     scratch_places places = place_scratch(launch);
-    needs->prepared_bytes = fitting(sizeof(integer_product) + bias_bytes(launch));
+    needs->prepared_bytes = fitting(sizeof(integer_product) + order_bytes(launch) + bias_bytes(launch));
     needs->scratch_bytes = fitting(places.end);
     needs->thread_scratch_bytes = fitting(places.own_end);
 }
@@ -80,7 +86,9 @@ static void prepare(es_launch *launch)
     product->own_corrections_place = (size_t)places.own_corrections;
     product->shares = finds_integers(launch);
     product->bias = (const float *)(const void *)launch->in_data[1];
-    if (bias_bytes(launch)) product->bias = es_prepare_bias(launch, (float *)(void *)(product + 1));
+    es_write_orders(product->matrix, product->orders);
+    if (bias_bytes(launch))
+        product->bias = es_prepare_bias(launch, (float *)(void *)(product->orders + es_count_orders(product->matrix)));
 }
 
 static int64_t units(const es_launch *launch, int phase)
@@ -168,7 +176,8 @@ static void place_rows(const es_launch *launch, es_integer_strip *strip, uint32_
     strip->corrections = matrix->dtype == ES_S8 || !es_keeps_all(matrix) ? NULL : corrections_of(launch, row);
     strip->correction_distance = product->pieces;
     if (es_keeps_all(matrix)) return;
-    es_gather_strip(matrix, number, strip->x, rows, (int8_t *)thread_scratch, product->row_bytes, ES_ROW_PADDING);
+    es_gather_strip(matrix, number, product->orders, strip->x, rows, (int8_t *)thread_scratch, product->row_bytes,
+                    ES_ROW_PADDING);
     strip->x.bytes = (const int8_t *)thread_scratch;
     if (matrix->dtype == ES_S8) return;
     int32_t *corrections = (int32_t *)(void *)(thread_scratch + product->own_corrections_place);

@@ -47,7 +47,7 @@ static inline es_f32 es_load_scales(const uint16_t *from) { return es_load_half(
 
 /* Eight of the bytes at from, by the numbers in order; 0 for 255. Up to sixteen may be read.
  * Without an instruction for it: one by one. */
-#ifndef ES_PICKS_BYTES
+#if !defined(ES_PICKS_BYTES) && !defined(ES_PICKS_SIXTEEN)
 static inline void es_pick_bytes(int8_t *to, const int8_t *from, uint64_t order)
 {
     for (int i = 0; i < 8; i++) {
