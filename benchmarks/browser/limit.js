@@ -27,7 +27,7 @@ export async function multiplyAdds(name) {
   const numbers = exports.memory.buffer.byteLength - PAGE;
   new Float32Array(exports.memory.buffer, numbers).fill(0.5);
   const loaded = rate((calls) => exports.multiply_add(numbers, calls)) * exports.operations_per_call();
-  const chains = rate((calls) => exports.multiply_add_chains(calls)) * exports.operations_per_chain_call();
+  const chains = rate((calls) => exports.multiply_add_chains(calls, 1)) * exports.operations_per_chain_call();
   return Math.max(loaded, chains) / 1e6;
 }
 
