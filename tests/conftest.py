@@ -90,3 +90,25 @@ def shakespeare(tmp_path_factory):
         return path
 
     return of
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Return the folder of weights and photographs that others made."""
+    folder = os.environ.get("EDGE_SPARSE_DATA")
+    if not folder:
+        pytest.skip("EDGE_SPARSE_DATA is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def cifar_resnet20(data):
+    """Return ResNet-20 for CIFAR-10 with its trained weights, and the paths of its photographs."""
+    torch = pytest.importorskip("torch")
+    from zoo import resnet
+
+    weights = data / "vision" / "cifar_resnet" / "resnet20-12fca82f.th"
+    state = torch.load(weights, weights_only=True, map_location="cpu")["state_dict"]
+    net = resnet.cifar_resnet20()
+    net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    return net.eval(), sorted((data / "eval_only_no_licence" / "cifar10_test_jpg").rglob("*.jpg"))

@@ -1,8 +1,6 @@
 """Networks that others trained run in C as in Python: CIFAR ResNet-20 on photographs, stories260K's text."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,27 +17,13 @@ PHOTOS_IN_PLAIN_C = {HOST: 20, ARM: 2}
 
 
 @pytest.fixture(scope="module")
-def data():
-    folder = os.environ.get("EDGE_SPARSE_DATA")
-    if not folder:
-        pytest.skip("EDGE_SPARSE_DATA is not set")
-    return Path(folder)
-
-
-@pytest.fixture(scope="module")
-def resnet20(data, tmp_path_factory):
+def resnet20(cifar_resnet20, tmp_path_factory):
     """Return ResNet-20 at 30 % sparsity as a file, its photographs as inputs, and Python's scores."""
     torch = pytest.importorskip("torch")
     image = pytest.importorskip("PIL.Image")
-    from zoo import resnet
-
-    weights = data / "vision" / "cifar_resnet" / "resnet20-12fca82f.th"
-    state = torch.load(weights, weights_only=True, map_location="cpu")["state_dict"]
-    net = resnet.cifar_resnet20()
-    net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    net, photos = cifar_resnet20
     path = tmp_path_factory.mktemp("resnet20") / "resnet20.egs"
-    es.convert(net.eval(), (torch.zeros(1, 3, 32, 32),), path, sparsity=0.3)
-    photos = sorted((data / "eval_only_no_licence" / "cifar10_test_jpg").rglob("*.jpg"))
+    es.convert(net, (torch.zeros(1, 3, 32, 32),), path, sparsity=0.3)
     pixels = np.stack([np.asarray(image.open(photo).convert("RGB"), np.float32) for photo in photos]) / 255
     pixels = (pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     inputs = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)[:, None]

@@ -1,7 +1,6 @@
 """Networks that others trained run in browsers as in Python: ResNet-20's classes, stories, and Shakespeare's verses."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -37,29 +36,15 @@ You are all resolved rather to die than to famish?
 
 
 @pytest.fixture(scope="module")
-def data():
-    folder = os.environ.get("EDGE_SPARSE_DATA")
-    if not folder:
-        pytest.skip("EDGE_SPARSE_DATA is not set")
-    return Path(folder)
-
-
-@pytest.fixture(scope="module")
-def resnet20(data, tmp_path_factory):
+def resnet20(cifar_resnet20, tmp_path_factory):
     """Return ResNet-20 at 30 % sparsity as a file, its photographs, their pixels, and Python's classes."""
     torch = pytest.importorskip("torch")
     image = pytest.importorskip("PIL.Image")
-    from zoo import resnet
-
-    weights = data / "vision" / "cifar_resnet" / "resnet20-12fca82f.th"
-    state = torch.load(weights, weights_only=True, map_location="cpu")["state_dict"]
-    net = resnet.cifar_resnet20()
-    net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    net, photos = cifar_resnet20
     path = tmp_path_factory.mktemp("resnet20") / "resnet20.egs"
     record = ImagePreprocessing(32, 32, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     example = (torch.zeros(1, 3, 32, 32),)
-    es.convert(net.eval(), example, path, sparsity=0.3, labels=tuple("abcdefghij"), image=record)
-    photos = sorted((data / "eval_only_no_licence" / "cifar10_test_jpg").rglob("*.jpg"))
+    es.convert(net, example, path, sparsity=0.3, labels=tuple("abcdefghij"), image=record)
     pixels = [image.open(photo).convert("RGBA") for photo in photos]
     with es.load(path, backend="numba") as session:
         return path, photos, pixels, [session.classify(picture.convert("RGB"), top=3) for picture in pixels]
