@@ -77,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Say what the demo is, or serve it until Ctrl-C."""
     if not options.web:
-        console.line(ABOUT)
+        for line in ABOUT.splitlines():
+            console.line(line)
         console.document({"about": ABOUT})
         return 0
     folder = _site(options.site)
